@@ -1,0 +1,61 @@
+//! What server, launcher and shims say to each other.
+//!
+//! Server → launcher: a pipe (the launcher's standard input) of frames, each a little-endian `u32` length and that
+//! many bytes of JSON, one [`LaunchRequest`]. End of file means that the server is gone; the launcher then exits
+//! without starting what is still in the pipe. Shims and launcher → server: one datagram of JSON for each [`Report`]
+//! on a `SOCK_SEQPACKET` socket (the launcher's standard output), which all shims inherit. Everything that must survive the
+//! server is appended to the journal first, see `shim::journal`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::task::state::Running;
+use crate::task::{Exit, TaskId, Timestamp};
+
+/// Version of the messages and of the journal's records.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Everything a shim needs; it reads neither configuration nor database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchRequest {
+    pub version: u32,
+    pub task_id: TaskId,
+    /// The file to which the shim appends its start and exit records. A change of name starts a new file.
+    pub journal: PathBuf,
+    /// `<data_dir>/tasks/<task_id>`; made (with `workspace/`, mode 0700) when missing.
+    pub task_dir: PathBuf,
+    /// Absolute working directory inside `workspace/`; made when missing.
+    pub working_dir: PathBuf,
+    /// The program and its arguments, `argv[0]` first; for a script the interpreter, its words, the path and the arguments.
+    pub argv: Vec<String>,
+    pub script: Option<ScriptFile>,
+    /// The whole environment of the command, `(name, value)`.
+    pub env: Vec<(String, String)>,
+    pub wall_time_ms: u64,
+    /// From SIGTERM to SIGKILL.
+    pub grace_ms: u64,
+    /// RLIMIT_CPU: soft limit here, hard limit one second above (both clamped to the current hard limit).
+    pub cpu_time_sec: Option<u64>,
+    /// RLIMIT_AS in bytes.
+    pub address_space_bytes: Option<u64>,
+}
+
+/// A script to be written to `path` (inside the task directory, mode 0700) before the command starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// What happened to a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "report")]
+pub enum Report {
+    /// The command was exec'ed.
+    Started { task_id: TaskId, running: Running },
+    /// The wall-clock limit passed; SIGTERM was sent to the whole task.
+    TimedOut { task_id: TaskId, at: Timestamp },
+    /// The task and all its descendants are gone; the exit record is in the journal.
+    Exited { task_id: TaskId, exit: Exit },
+}

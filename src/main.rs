@@ -1,0 +1,6 @@
+//! Role dispatch, before any thread exists.
+
+mod launcher;
+mod task;
+
+fn main() {}

@@ -1,0 +1,63 @@
+//! The facts about an ended task, as its shim saw them. Judging them is `outcome`'s business.
+
+use serde::{Deserialize, Serialize};
+
+use super::timestamp::Timestamp;
+
+/// Everything that a shim (or, for a dead shim, its launcher) knows about the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub status: ExitStatus,
+    /// The wall-clock limit had passed while the command lived, and SIGTERM was sent for it.
+    #[serde(default)]
+    pub timed_out: bool,
+    /// A kill request reached the living command: SIGTERM was sent for it.
+    #[serde(default)]
+    pub killed: bool,
+    /// The kernel's out-of-memory killer struck inside the task's cgroup.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// When this was seen, on the wall clock.
+    pub at: Timestamp,
+    /// From exec to exit of the command on the monotonic clock; absent when it never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// How the command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ExitStatus {
+    Exited {
+        code: i32,
+    },
+    Signaled {
+        signal: i32,
+    },
+    /// The command never ran: `step` is what failed, such as `execve /no/such/file`.
+    LaunchFailed {
+        step: String,
+        errno: i32,
+    },
+    /// The shim died before it could write an exit record; what was left of the task was killed.
+    Lost {
+        reason: String,
+    },
+}
+
+/// What the task and all its descendants used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_cpu_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_cpu_ms: Option<u64>,
+    /// Peak resident set of the largest single process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rss_bytes: Option<u64>,
+    /// Peak of the whole task's memory, from its cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_peak_bytes: Option<u64>,
+}

@@ -1,0 +1,23 @@
+//! What a task is: its id, its valid specification, its plan, and the one state machine that moves it.
+//! This room imports nothing of ours, performs nothing and knows no storage, no wire format and no process.
+
+pub mod event;
+pub mod exit;
+pub mod id;
+pub mod outcome;
+pub mod plan;
+pub mod reservation;
+pub mod spec;
+pub mod state;
+pub mod timestamp;
+pub mod validate;
+
+pub use event::{Event, EventType, NewEvent};
+pub use exit::{Exit, ExitStatus, Usage};
+pub use id::TaskId;
+pub use outcome::{Ended, Outcome, TaskError, TaskErrorCode};
+pub use plan::{ExecutionPlan, ResourceEnforcement};
+pub use reservation::Reservation;
+pub use spec::{CapabilityMode, Draft, InvalidField, TaskSpec};
+pub use state::{NewTask, State, Status, Task, Transition};
+pub use timestamp::Timestamp;

@@ -1,0 +1,277 @@
+//! Judges an exit: facts in, outcome out. Pure; the order of precedence stands in `judge` and nowhere else.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::exit::{Exit, ExitStatus, Usage};
+use super::spec::Limits;
+use super::timestamp::Timestamp;
+
+/// How a task ended: exit code for an exit, signal for a death by signal, never both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub ended: Ended,
+    pub error: Option<TaskError>,
+    pub exit_code: Option<i32>,
+    pub exit_signal: Option<i32>,
+    pub duration_ms: Option<u64>,
+    pub usage: Option<Usage>,
+    pub finished_at: Timestamp,
+}
+
+/// The three ways to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    Success,
+    Failed,
+    Cancelled,
+}
+
+/// Why a task did not succeed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskError {
+    pub code: TaskErrorCode,
+    pub message: String,
+    pub details: Option<Value>,
+}
+
+/// The task-level error codes of `docs/api.md`, Outcomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskErrorCode {
+    LaunchFailed,
+    Timeout,
+    Cancelled,
+    MemoryLimitExceeded,
+    CpuLimitExceeded,
+    ResourceLimitExceeded,
+    SandboxSetupFailed,
+    ExitNonZero,
+    Internal,
+}
+
+impl TaskErrorCode {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LaunchFailed => "launch_failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::MemoryLimitExceeded => "memory_limit_exceeded",
+            Self::CpuLimitExceeded => "cpu_limit_exceeded",
+            Self::ResourceLimitExceeded => "resource_limit_exceeded",
+            Self::SandboxSetupFailed => "sandbox_setup_failed",
+            Self::ExitNonZero => "exit_non_zero",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Outcome {
+    /// What a task that was cancelled before it started looks like.
+    #[must_use]
+    pub fn cancelled_while_waiting(now: Timestamp) -> Self {
+        Self {
+            ended: Ended::Cancelled,
+            error: Some(TaskError {
+                code: TaskErrorCode::Cancelled,
+                message: "cancelled before it started".into(),
+                details: None,
+            }),
+            exit_code: None,
+            exit_signal: None,
+            duration_ms: None,
+            usage: None,
+            finished_at: now,
+        }
+    }
+
+    /// Decides by precedence: timeout, cancelled, memory, CPU, then what the command itself said.
+    #[must_use]
+    pub fn judge(exit: &Exit, limits: &Limits) -> Self {
+        let (exit_code, exit_signal) = match exit.status {
+            ExitStatus::Exited { code } => (Some(code), None),
+            ExitStatus::Signaled { signal } => (None, Some(signal)),
+            ExitStatus::LaunchFailed { .. } | ExitStatus::Lost { .. } => (None, None),
+        };
+        let (ended, error) = match verdict(exit, limits) {
+            None => (Ended::Success, None),
+            Some(error) if error.code == TaskErrorCode::Cancelled => (Ended::Cancelled, Some(error)),
+            Some(error) => (Ended::Failed, Some(error)),
+        };
+        Self {
+            ended,
+            error,
+            exit_code,
+            exit_signal,
+            duration_ms: exit.duration_ms,
+            usage: exit.usage.clone(),
+            finished_at: exit.at,
+        }
+    }
+}
+
+fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
+    let error = |code, message: String, details| Some(TaskError { code, message, details });
+    match &exit.status {
+        ExitStatus::Lost { reason } => return error(TaskErrorCode::Internal, reason.clone(), None),
+        ExitStatus::LaunchFailed { step, errno } => {
+            let name = errno_name(*errno);
+            let details = json!({"step": step, "errno": errno, "error": name});
+            return error(TaskErrorCode::LaunchFailed, format!("{step}: {name}"), Some(details));
+        }
+        ExitStatus::Exited { .. } | ExitStatus::Signaled { .. } => {}
+    }
+    if exit.timed_out {
+        let limit = limits.wall_time_ms;
+        let message = format!("ran longer than limits.wall_time_ms ({limit} ms)");
+        return error(TaskErrorCode::Timeout, message, Some(json!({"wall_time_ms": limit})));
+    }
+    if exit.killed {
+        return error(TaskErrorCode::Cancelled, "cancelled by request".into(), None);
+    }
+    if exit.oom_killed {
+        let details = limits.memory_bytes.map(|bytes| json!({"memory_bytes": bytes}));
+        return error(TaskErrorCode::MemoryLimitExceeded, "used more than limits.memory_bytes".into(), details);
+    }
+    match exit.status {
+        ExitStatus::Exited { code: 0 } | ExitStatus::LaunchFailed { .. } | ExitStatus::Lost { .. } => None,
+        ExitStatus::Exited { code } => {
+            error(TaskErrorCode::ExitNonZero, format!("exited with code {code}"), Some(json!({"exit_code": code})))
+        }
+        ExitStatus::Signaled { signal } if hit_cpu_limit(signal, exit, limits) => {
+            let limit = limits.cpu_time_sec;
+            let message = format!("used more than limits.cpu_time_sec ({} s)", limit.unwrap_or(0));
+            error(TaskErrorCode::CpuLimitExceeded, message, Some(json!({"cpu_time_sec": limit})))
+        }
+        ExitStatus::Signaled { signal } => {
+            let name = signal_name(signal);
+            let details = json!({"exit_signal": signal, "signal": name});
+            error(TaskErrorCode::ExitNonZero, format!("killed by signal {signal} ({name})"), Some(details))
+        }
+    }
+}
+
+/// SIGXCPU comes at the soft limit. A command that ignores it dies of SIGKILL at the hard limit one second
+/// above, which only the time used tells from any other SIGKILL (setrlimit(2), RLIMIT_CPU).
+fn hit_cpu_limit(signal: i32, exit: &Exit, limits: &Limits) -> bool {
+    let Some(limit) = limits.cpu_time_sec else { return false };
+    let used_ms = exit.usage.as_ref().map_or(0, |u| u.user_cpu_ms.unwrap_or(0) + u.system_cpu_ms.unwrap_or(0));
+    // The kernel's own accounting may lag the accounting of wait4(2) by a tick.
+    const TICK_MS: u64 = 20;
+    match signal {
+        libc::SIGXCPU => true,
+        libc::SIGKILL => used_ms.saturating_add(TICK_MS) >= limit.saturating_add(1).saturating_mul(1000),
+        _ => false,
+    }
+}
+
+/// `SIGSEGV` for 11, `SIGRTMIN+2` for 36, `signal 99` for what has no name (signal(7)).
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(known) => known.as_str().to_owned(),
+        Err(_) if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&signal) => {
+            format!("SIGRTMIN+{}", signal - libc::SIGRTMIN())
+        }
+        Err(_) => format!("signal {signal}"),
+    }
+}
+
+/// `ENOENT: No such file or directory` for 2 (errno(3)).
+#[must_use]
+pub fn errno_name(errno: i32) -> String {
+    let known = nix::errno::Errno::from_raw(errno);
+    format!("{known:?}: {}", known.desc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        wall_time_ms: 1000,
+        cpu_time_sec: Some(2),
+        memory_bytes: Some(1 << 20),
+        pids_max: None,
+        stdout_max_bytes: 1,
+        stderr_max_bytes: 1,
+    };
+
+    fn exit(status: ExitStatus) -> Exit {
+        Exit {
+            status,
+            timed_out: false,
+            killed: false,
+            oom_killed: false,
+            at: Timestamp::from_millis(1),
+            duration_ms: Some(5),
+            usage: None,
+        }
+    }
+
+    fn code(exit: &Exit) -> Option<TaskErrorCode> {
+        Outcome::judge(exit, &LIMITS).error.map(|e| e.code)
+    }
+
+    #[test]
+    fn timeout_beats_cancelled_beats_memory_beats_cpu_beats_exit_code() {
+        let mut facts = exit(ExitStatus::Signaled { signal: libc::SIGXCPU });
+        assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
+        facts.oom_killed = true;
+        assert_eq!(code(&facts), Some(TaskErrorCode::MemoryLimitExceeded));
+        facts.killed = true;
+        assert_eq!(code(&facts), Some(TaskErrorCode::Cancelled));
+        assert_eq!(Outcome::judge(&facts, &LIMITS).ended, Ended::Cancelled);
+        facts.timed_out = true;
+        assert_eq!(code(&facts), Some(TaskErrorCode::Timeout));
+        assert_eq!(Outcome::judge(&facts, &LIMITS).ended, Ended::Failed);
+    }
+
+    #[test]
+    fn exit_codes_and_signals_are_never_both() {
+        let ok = Outcome::judge(&exit(ExitStatus::Exited { code: 0 }), &LIMITS);
+        assert_eq!((ok.ended, ok.error, ok.exit_code, ok.exit_signal), (Ended::Success, None, Some(0), None));
+        let seven = Outcome::judge(&exit(ExitStatus::Exited { code: 7 }), &LIMITS);
+        assert_eq!((seven.exit_code, seven.exit_signal), (Some(7), None));
+        assert_eq!(seven.error.expect("failed").details, Some(json!({"exit_code": 7})));
+        let segv = Outcome::judge(&exit(ExitStatus::Signaled { signal: 11 }), &LIMITS);
+        assert_eq!((segv.exit_code, segv.exit_signal), (None, Some(11)));
+        let error = segv.error.expect("failed");
+        assert_eq!(error.message, "killed by signal 11 (SIGSEGV)");
+        assert_eq!(error.details, Some(json!({"exit_signal": 11, "signal": "SIGSEGV"})));
+    }
+
+    #[test]
+    fn sigkill_is_the_cpu_limit_only_when_the_time_was_used() {
+        let mut facts = exit(ExitStatus::Signaled { signal: libc::SIGKILL });
+        assert_eq!(code(&facts), Some(TaskErrorCode::ExitNonZero));
+        facts.usage = Some(Usage { user_cpu_ms: Some(2900), system_cpu_ms: Some(99), ..Usage::default() });
+        assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
+        facts.usage = Some(Usage { user_cpu_ms: Some(2000), ..Usage::default() });
+        assert_eq!(code(&facts), Some(TaskErrorCode::ExitNonZero));
+    }
+
+    #[test]
+    fn a_failed_launch_names_the_step_and_the_errno() {
+        let facts = exit(ExitStatus::LaunchFailed { step: "execve /no/such".into(), errno: libc::ENOENT });
+        let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::LaunchFailed);
+        assert_eq!(error.message, "execve /no/such: ENOENT: No such file or directory");
+    }
+
+    #[test]
+    fn a_lost_task_is_our_fault_whatever_else_is_known() {
+        let mut facts = exit(ExitStatus::Lost { reason: "shim died".into() });
+        facts.killed = true;
+        assert_eq!(code(&facts), Some(TaskErrorCode::Internal));
+    }
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(signal_name(9), "SIGKILL");
+        assert_eq!(signal_name(libc::SIGRTMIN() + 2), "SIGRTMIN+2");
+        assert_eq!(signal_name(99), "signal 99");
+    }
+}

@@ -1,0 +1,34 @@
+//! What will be enforced for one task, as decided at submission: requested beside effective, with every difference named.
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::{CapabilityMode, Profile};
+
+/// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionPlan {
+    pub capability_mode: CapabilityMode,
+    pub requested_sandbox: Profile,
+    pub effective_sandbox: Profile,
+    pub resource_enforcement: ResourceEnforcement,
+    /// Something that was asked for is not enforced.
+    pub degraded: bool,
+    /// One sentence for each thing that was asked for and is not enforced.
+    pub fallback_reasons: Vec<String>,
+    /// What the caller should know although nothing that it asked for is missing.
+    pub capability_warnings: Vec<String>,
+}
+
+/// Each limit of the task and whether it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceEnforcement {
+    pub wall_time_ms: u64,
+    pub cpu_time_sec: Option<u64>,
+    pub cpu_time_enforced: bool,
+    pub memory_bytes: Option<u64>,
+    pub memory_enforced: bool,
+    pub pids_max: Option<u64>,
+    pub pids_enforced: bool,
+    pub cgroup_enforced: bool,
+    pub oom_detection: bool,
+}

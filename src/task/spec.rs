@@ -1,0 +1,184 @@
+//! What a client asked for, after validation: a value of `TaskSpec` is valid and can be made in `validate` alone.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+pub use super::validate::InvalidField;
+
+/// A valid task specification. Reading is free, making one is [`Draft::validate`]'s alone
+/// (and serde's, for what the store kept of an earlier validation).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskSpec(Spec);
+
+impl TaskSpec {
+    pub(super) const fn from_valid(spec: Spec) -> Self {
+        Self(spec)
+    }
+}
+
+impl Deref for TaskSpec {
+    type Target = Spec;
+
+    fn deref(&self) -> &Spec {
+        &self.0
+    }
+}
+
+/// The fields of a valid specification, with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    pub execution: Execution,
+    pub limits: Limits,
+    pub sandbox: Sandbox,
+    pub capability_mode: CapabilityMode,
+    pub control: ControlContext,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    pub action: Action,
+    pub args: Vec<String>,
+    /// Added to (and overriding) what the task gets of the server's environment.
+    pub env: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Found through the task's own `PATH` when it holds no `/`.
+    Command { program: String },
+    /// Stored in the task directory and run by the interpreter with its path appended.
+    Script { script: String, interpreter: Vec<String> },
+}
+
+/// Limits of one task; absent means unlimited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub wall_time_ms: u64,
+    pub cpu_time_sec: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub pids_max: Option<u64>,
+    /// How much of the stream a status answer inlines, in bytes.
+    pub stdout_max_bytes: u64,
+    pub stderr_max_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    pub profile: Profile,
+    /// Relative to `workspace/`, without `..`; the working directory.
+    pub workspace_subdir: Option<String>,
+    pub rootfs: Option<String>,
+    pub chroot: bool,
+    pub namespaces: Namespaces,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    Process,
+    LinuxSandbox,
+}
+
+impl Profile {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::LinuxSandbox => "linux_sandbox",
+        }
+    }
+}
+
+/// Which namespaces a `linux_sandbox` task gets of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    pub mount: bool,
+    pub pid: bool,
+    pub uts: bool,
+    pub ipc: bool,
+    pub net: bool,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self { mount: true, pid: true, uts: true, ipc: true, net: false }
+    }
+}
+
+/// What happens when something that was asked for cannot be enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapabilityMode {
+    /// Run all the same and say in the plan what is missing.
+    Adaptive,
+    /// Refuse the task.
+    Strict,
+}
+
+impl CapabilityMode {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// What the control plane says about the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlContext {
+    pub control_plane_mode: Option<String>,
+    pub tenant: Option<String>,
+    /// Whoever kills the task must show this name.
+    pub owner: Option<String>,
+    pub expected_runtime_profile: Option<String>,
+    pub requires_strict_sandbox: bool,
+    pub requires_resource_reservation: bool,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A request as it came in: right types, nothing checked, nothing filled in.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    pub kind: DraftKind,
+    pub program: Option<String>,
+    pub args: Option<Vec<String>>,
+    pub script: Option<String>,
+    pub interpreter: Option<Vec<String>>,
+    pub env: Option<BTreeMap<String, String>>,
+    pub wall_time_ms: Option<u64>,
+    pub cpu_time_sec: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub pids_max: Option<u64>,
+    pub stdout_max_bytes: Option<u64>,
+    pub stderr_max_bytes: Option<u64>,
+    pub profile: Option<Profile>,
+    pub workspace_subdir: Option<String>,
+    pub rootfs: Option<String>,
+    pub chroot: Option<bool>,
+    pub namespaces: Option<Namespaces>,
+    pub capability_mode: Option<CapabilityMode>,
+    pub control_plane_mode: Option<String>,
+    pub tenant: Option<String>,
+    pub owner: Option<String>,
+    pub expected_runtime_profile: Option<String>,
+    pub requires_strict_sandbox: Option<bool>,
+    pub requires_resource_reservation: Option<bool>,
+    pub labels: Option<BTreeMap<String, String>>,
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DraftKind {
+    #[default]
+    Command,
+    Script,
+}

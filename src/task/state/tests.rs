@@ -1,0 +1,185 @@
+//! The full state × step table and random walks.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::task::exit::ExitStatus;
+use crate::task::plan::ResourceEnforcement;
+use crate::task::spec::{CapabilityMode, Draft, Profile};
+
+fn new_task() -> NewTask {
+    let draft = Draft { program: Some("/bin/true".into()), ..Draft::default() };
+    NewTask {
+        id: TaskId::parse("t").expect("valid"),
+        spec: draft.validate(CapabilityMode::Adaptive).expect("valid"),
+        plan: ExecutionPlan {
+            capability_mode: CapabilityMode::Adaptive,
+            requested_sandbox: Profile::Process,
+            effective_sandbox: Profile::Process,
+            resource_enforcement: ResourceEnforcement {
+                wall_time_ms: 300_000,
+                cpu_time_sec: None,
+                cpu_time_enforced: false,
+                memory_bytes: None,
+                memory_enforced: false,
+                pids_max: None,
+                pids_enforced: false,
+                cgroup_enforced: false,
+                oom_detection: false,
+            },
+            degraded: false,
+            fallback_reasons: vec![],
+            capability_warnings: vec![],
+        },
+        created_at: at(1000),
+    }
+}
+
+const fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn running(ms: i64) -> Running {
+    Running { shim_pid: 10, shim_start_ticks: 5, pid: 11, pgid: 11, started_at: at(ms), started_monotonic_ms: 0 }
+}
+
+fn exit(code: i32) -> Exit {
+    Exit {
+        status: ExitStatus::Exited { code },
+        timed_out: false,
+        killed: false,
+        oom_killed: false,
+        at: at(1200),
+        duration_ms: Some(100),
+        usage: None,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Launch,
+    Requeue,
+    Start,
+    Adopt,
+    TimeOut,
+    RequestKill,
+    Cancel,
+    Finish,
+}
+
+const STEPS: [Step; 8] = [
+    Step::Launch,
+    Step::Requeue,
+    Step::Start,
+    Step::Adopt,
+    Step::TimeOut,
+    Step::RequestKill,
+    Step::Cancel,
+    Step::Finish,
+];
+
+/// `Ok(None)`: legal, but already noted.
+fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, IllegalTransition> {
+    match step {
+        Step::Launch => task.launch(at(now)).map(Some),
+        Step::Requeue => task.requeue(at(now)).map(Some),
+        Step::Start => task.start(&running(now)).map(Some),
+        Step::Adopt => task.adopt(at(now)).map(Some),
+        Step::TimeOut => task.time_out(at(now)),
+        Step::RequestKill => task.request_kill(at(now)),
+        Step::Cancel => task.cancel(at(now)).map(Some),
+        Step::Finish => task.finish(&exit(0)).map(Some),
+    }
+}
+
+fn in_each_state() -> [(&'static str, Task); 4] {
+    let queued = Task::submit(new_task(), 1).into_task();
+    let launching = queued.launch(at(1010)).expect("queued").into_task();
+    let started = launching.start(&running(1020)).expect("launching").into_task();
+    let ended = started.finish(&exit(0)).expect("running").into_task();
+    [("queued", queued), ("launching", launching), ("running", started), ("ended", ended)]
+}
+
+#[test]
+fn each_state_allows_exactly_these_steps() {
+    let allowed = |state: &str, step: Step| match step {
+        Step::Launch | Step::Cancel => state == "queued",
+        Step::Requeue | Step::Start => state == "launching",
+        Step::Adopt | Step::TimeOut => state == "running",
+        Step::RequestKill | Step::Finish => state == "launching" || state == "running",
+    };
+    for (state, task) in in_each_state() {
+        for step in STEPS {
+            assert_eq!(apply(&task, step, 1100).is_ok(), allowed(state, step), "{step:?} while {state}");
+        }
+    }
+}
+
+fn types(transition: &Transition) -> Vec<&'static str> {
+    transition.events().iter().map(|e| e.event_type.as_str()).collect()
+}
+
+#[test]
+fn a_successful_task_makes_seven_events_in_order() {
+    let submit = Task::submit(new_task(), 1);
+    let launch = submit.task().launch(at(1010)).expect("queued");
+    let start = launch.task().start(&running(1020)).expect("launching");
+    let finish = start.task().finish(&exit(0)).expect("running");
+    let all: Vec<_> = [&submit, &launch, &start, &finish].into_iter().flat_map(types).collect();
+    assert_eq!(
+        all,
+        ["submitted", "accepted", "planned", "resource_reserved", "started", "resource_released", "finished"]
+    );
+}
+
+#[test]
+fn times_tell_the_truth_when_the_wall_clock_steps_back() {
+    let queued = Task::submit(new_task(), 1).into_task();
+    let launching = queued.launch(at(500)).expect("queued").into_task();
+    let started = launching.start(&running(300)).expect("launching").into_task();
+    let ended = started.finish(&exit(0)).expect("running").into_task();
+    let started_at = ended.running().expect("ran").started_at;
+    let finished_at = ended.outcome().expect("ended").finished_at;
+    assert!(ended.head().created_at <= started_at && started_at <= finished_at && finished_at <= ended.updated_at());
+    assert_eq!(finished_at.as_millis() - started_at.as_millis(), 100);
+}
+
+#[test]
+fn a_timeout_is_noted_once_even_when_only_the_exit_tells_it() {
+    let [_, _, (_, started), _] = in_each_state();
+    let timed_out = Exit { timed_out: true, ..exit(0) };
+    let noted = started.time_out(at(1100)).expect("running").expect("first").into_task();
+    assert!(noted.time_out(at(1101)).expect("running").is_none());
+    assert!(!types(&noted.finish(&timed_out).expect("running")).contains(&"timeout_triggered"));
+    assert!(types(&started.finish(&timed_out).expect("running")).contains(&"timeout_triggered"));
+}
+
+#[test]
+fn a_failed_launch_releases_its_reservation() {
+    let [_, (_, launching), ..] = in_each_state();
+    let facts =
+        Exit { status: ExitStatus::LaunchFailed { step: "execve /x".into(), errno: 2 }, duration_ms: None, ..exit(0) };
+    let failed = launching.finish(&facts).expect("launching");
+    assert_eq!(types(&failed), ["resource_released", "failed"]);
+    assert_eq!(failed.task().status(), Status::Failed);
+    assert!(failed.task().reserved_at().is_some(), "kept for audit");
+    assert!(!failed.task().holds_reservation());
+}
+
+proptest! {
+    #[test]
+    fn random_walks_keep_the_laws(steps in prop::collection::vec((0..STEPS.len(), 0_i64..5000), 0..40)) {
+        let mut task = Task::submit(new_task(), 1).into_task();
+        for (index, now) in steps {
+            let Ok(Some(transition)) = apply(&task, STEPS[index], now) else { continue };
+            prop_assert!(!task.status().is_terminal(), "left a terminal state");
+            prop_assert_eq!(transition.from_revision(), Some(task.revision()));
+            let next = transition.into_task();
+            prop_assert_eq!(next.revision(), task.revision() + 1);
+            prop_assert!(next.updated_at() >= task.updated_at());
+            let json = serde_json::to_string(next.progress()).expect("serialises");
+            prop_assert_eq!(&serde_json::from_str::<Progress>(&json).expect("parses"), next.progress());
+            task = next;
+        }
+    }
+}
