@@ -1,6 +1,11 @@
 //! Role dispatch, before any thread exists.
 
+mod capability;
+mod config;
+mod dispatcher;
 mod launcher;
+mod ledger;
+mod store;
 mod task;
 
 fn main() {}

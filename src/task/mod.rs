@@ -9,6 +9,8 @@ pub mod plan;
 pub mod reservation;
 pub mod spec;
 pub mod state;
+#[cfg(test)]
+pub mod testing;
 pub mod timestamp;
 pub mod validate;
 

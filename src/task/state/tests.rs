@@ -4,56 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::task::exit::ExitStatus;
-use crate::task::plan::ResourceEnforcement;
-use crate::task::spec::{CapabilityMode, Draft, Profile};
-
-fn new_task() -> NewTask {
-    let draft = Draft { program: Some("/bin/true".into()), ..Draft::default() };
-    NewTask {
-        id: TaskId::parse("t").expect("valid"),
-        spec: draft.validate(CapabilityMode::Adaptive).expect("valid"),
-        plan: ExecutionPlan {
-            capability_mode: CapabilityMode::Adaptive,
-            requested_sandbox: Profile::Process,
-            effective_sandbox: Profile::Process,
-            resource_enforcement: ResourceEnforcement {
-                wall_time_ms: 300_000,
-                cpu_time_sec: None,
-                cpu_time_enforced: false,
-                memory_bytes: None,
-                memory_enforced: false,
-                pids_max: None,
-                pids_enforced: false,
-                cgroup_enforced: false,
-                oom_detection: false,
-            },
-            degraded: false,
-            fallback_reasons: vec![],
-            capability_warnings: vec![],
-        },
-        created_at: at(1000),
-    }
-}
-
-const fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millis(ms)
-}
-
-fn running(ms: i64) -> Running {
-    Running { shim_pid: 10, shim_start_ticks: 5, pid: 11, pgid: 11, started_at: at(ms), started_monotonic_ms: 0 }
-}
-
-fn exit(code: i32) -> Exit {
-    Exit {
-        status: ExitStatus::Exited { code },
-        timed_out: false,
-        killed: false,
-        oom_killed: false,
-        at: at(1200),
-        duration_ms: Some(100),
-        usage: None,
-    }
-}
+use crate::task::testing::{at, exit, new_task, running};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -93,7 +44,7 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
 }
 
 fn in_each_state() -> [(&'static str, Task); 4] {
-    let queued = Task::submit(new_task(), 1).into_task();
+    let queued = Task::submit(new_task("t"), 1).into_task();
     let launching = queued.launch(at(1010)).expect("queued").into_task();
     let started = launching.start(&running(1020)).expect("launching").into_task();
     let ended = started.finish(&exit(0)).expect("running").into_task();
@@ -121,7 +72,7 @@ fn types(transition: &Transition) -> Vec<&'static str> {
 
 #[test]
 fn a_successful_task_makes_seven_events_in_order() {
-    let submit = Task::submit(new_task(), 1);
+    let submit = Task::submit(new_task("t"), 1);
     let launch = submit.task().launch(at(1010)).expect("queued");
     let start = launch.task().start(&running(1020)).expect("launching");
     let finish = start.task().finish(&exit(0)).expect("running");
@@ -134,7 +85,7 @@ fn a_successful_task_makes_seven_events_in_order() {
 
 #[test]
 fn times_tell_the_truth_when_the_wall_clock_steps_back() {
-    let queued = Task::submit(new_task(), 1).into_task();
+    let queued = Task::submit(new_task("t"), 1).into_task();
     let launching = queued.launch(at(500)).expect("queued").into_task();
     let started = launching.start(&running(300)).expect("launching").into_task();
     let ended = started.finish(&exit(0)).expect("running").into_task();
@@ -169,7 +120,7 @@ fn a_failed_launch_releases_its_reservation() {
 proptest! {
     #[test]
     fn random_walks_keep_the_laws(steps in prop::collection::vec((0..STEPS.len(), 0_i64..5000), 0..40)) {
-        let mut task = Task::submit(new_task(), 1).into_task();
+        let mut task = Task::submit(new_task("t"), 1).into_task();
         for (index, now) in steps {
             let Ok(Some(transition)) = apply(&task, STEPS[index], now) else { continue };
             prop_assert!(!task.status().is_terminal(), "left a terminal state");

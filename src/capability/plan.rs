@@ -1,0 +1,168 @@
+//! From what a task asks for to what will be enforced. Pure: manifest and specification in, plan or refusal out.
+
+use super::manifest::Manifest;
+use crate::task::spec::{Profile, Sandbox};
+use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, TaskSpec};
+
+/// What a strict task asked for and this host cannot enforce.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this runtime cannot enforce what the task requires: {}", missing.join("; "))]
+pub struct Unsupported {
+    /// One sentence for each.
+    pub missing: Vec<String>,
+}
+
+/// Decides what will be enforced.
+///
+/// # Errors
+/// Something is missing and the task is strict, or its sandbox is and it requires a strict sandbox.
+pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsupported> {
+    let (effective_sandbox, mut missing) = sandbox(&spec.sandbox, manifest);
+    let sandbox_degraded = !missing.is_empty();
+    let limits = &spec.limits;
+    let resources = &manifest.resources;
+    let cpu_time_enforced = limits.cpu_time_sec.is_some() && resources.rlimit_cpu;
+    let memory_enforced = limits.memory_bytes.is_some() && resources.rlimit_memory;
+    if limits.cpu_time_sec.is_some() && !cpu_time_enforced {
+        missing.push("limits.cpu_time_sec is not enforced: RLIMIT_CPU cannot be set here".into());
+    }
+    if limits.memory_bytes.is_some() && !memory_enforced {
+        missing.push("limits.memory_bytes is not enforced: RLIMIT_AS cannot be set here".into());
+    }
+    if limits.pids_max.is_some() {
+        missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
+    }
+    let mut warnings = Vec::new();
+    let profile_fault = profile_mismatch(spec, manifest);
+    let strict = spec.capability_mode == CapabilityMode::Strict;
+    if let Some(fault) = profile_fault {
+        if strict { missing.push(fault) } else { warnings.push(fault) }
+    }
+    if memory_enforced {
+        warnings.push(
+            "limits.memory_bytes is enforced as address space of each process (RLIMIT_AS), not as memory of the whole task"
+                .into(),
+        );
+    }
+    let refuse = strict || (spec.control.requires_strict_sandbox && sandbox_degraded);
+    if refuse && !missing.is_empty() {
+        return Err(Unsupported { missing });
+    }
+    Ok(ExecutionPlan {
+        capability_mode: spec.capability_mode,
+        requested_sandbox: spec.sandbox.profile,
+        effective_sandbox,
+        resource_enforcement: ResourceEnforcement {
+            wall_time_ms: limits.wall_time_ms,
+            cpu_time_sec: limits.cpu_time_sec,
+            cpu_time_enforced,
+            memory_bytes: limits.memory_bytes,
+            memory_enforced,
+            pids_max: limits.pids_max,
+            pids_enforced: false,
+            cgroup_enforced: false,
+            oom_detection: resources.oom_detection,
+        },
+        degraded: !missing.is_empty(),
+        fallback_reasons: missing,
+        capability_warnings: warnings,
+    })
+}
+
+/// The profile that will run and what the requested one had that it lacks.
+fn sandbox(requested: &Sandbox, manifest: &Manifest) -> (Profile, Vec<String>) {
+    match requested.profile {
+        Profile::Process => (Profile::Process, Vec::new()),
+        Profile::LinuxSandbox if manifest.sandbox.linux_sandbox => (Profile::LinuxSandbox, Vec::new()),
+        Profile::LinuxSandbox => {
+            let mut missing = vec![
+                "sandbox.profile linux_sandbox is not available on this runtime; the task runs as a plain process"
+                    .to_owned(),
+            ];
+            if requested.chroot {
+                missing.push("sandbox.chroot is not available on this runtime; the task sees the host's files".into());
+            }
+            (Profile::Process, missing)
+        }
+    }
+}
+
+fn profile_mismatch(spec: &TaskSpec, manifest: &Manifest) -> Option<String> {
+    let expected = spec.control.expected_runtime_profile.as_deref()?;
+    let own = manifest.runtime_profile();
+    (expected != own).then(|| {
+        format!("control_context.expected_runtime_profile is {expected:?}, and the profile of this runtime is {own:?}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::testing::manifest;
+    use crate::task::Draft;
+    use crate::task::spec::Namespaces;
+
+    fn draft() -> Draft {
+        Draft { program: Some("/bin/true".into()), ..Draft::default() }
+    }
+
+    fn decide(draft: Draft, manifest: &Manifest) -> Result<ExecutionPlan, Unsupported> {
+        plan(&draft.validate(CapabilityMode::Adaptive).expect("valid"), manifest)
+    }
+
+    fn without_sandbox() -> Manifest {
+        let mut manifest = manifest();
+        manifest.sandbox.linux_sandbox = false;
+        manifest.sandbox.chroot = false;
+        manifest.sandbox.namespaces = Namespaces { mount: false, pid: false, uts: false, ipc: false, net: false };
+        manifest
+    }
+
+    #[test]
+    fn a_plain_task_is_not_degraded() {
+        let plan = decide(draft(), &manifest()).expect("planned");
+        assert!(!plan.degraded && plan.fallback_reasons.is_empty() && plan.capability_warnings.is_empty());
+    }
+
+    #[test]
+    fn adaptive_runs_and_says_what_is_missing() {
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), pids_max: Some(4), ..draft() };
+        let plan = decide(sandboxed, &without_sandbox()).expect("planned");
+        assert_eq!((plan.requested_sandbox, plan.effective_sandbox), (Profile::LinuxSandbox, Profile::Process));
+        assert!(plan.degraded && !plan.resource_enforcement.pids_enforced);
+        assert!(plan.fallback_reasons[0].contains("linux_sandbox"));
+        assert!(plan.fallback_reasons[1].contains("limits.pids_max"));
+    }
+
+    #[test]
+    fn strict_refuses_and_names_each_missing_capability() {
+        let mode = Some(CapabilityMode::Strict);
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), capability_mode: mode, ..draft() };
+        let refusal = decide(sandboxed, &without_sandbox()).expect_err("strict").to_string();
+        assert!(refusal.contains("linux_sandbox"), "{refusal}");
+        let mut manifest = manifest();
+        manifest.resources.rlimit_cpu = false;
+        let limited = Draft { cpu_time_sec: Some(1), capability_mode: mode, ..draft() };
+        assert!(decide(limited, &manifest).expect_err("strict").missing[0].contains("cpu_time_sec"));
+    }
+
+    #[test]
+    fn requires_strict_sandbox_refuses_a_sandbox_degradation_and_nothing_else() {
+        let strict_sandbox = Draft { requires_strict_sandbox: Some(true), ..draft() };
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..strict_sandbox.clone() };
+        assert!(decide(sandboxed, &without_sandbox()).is_err());
+        let limited = Draft { pids_max: Some(4), ..strict_sandbox };
+        assert!(decide(limited, &without_sandbox()).expect("adaptive").degraded);
+    }
+
+    #[test]
+    fn another_expected_profile_warns_or_refuses() {
+        let expecting = Draft { expected_runtime_profile: Some("gpu".into()), ..draft() };
+        let plan = decide(expecting.clone(), &manifest()).expect("adaptive");
+        assert!(!plan.degraded && plan.capability_warnings[0].contains("gpu"));
+        let strict = Draft { capability_mode: Some(CapabilityMode::Strict), ..expecting };
+        assert!(decide(strict, &manifest()).is_err());
+        let same = Draft { expected_runtime_profile: Some("process".into()), ..draft() };
+        assert!(decide(same, &without_sandbox()).expect("same").capability_warnings.is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! The configuration of the server: typed, complete, with every value's origin known.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::Capacity;
+use crate::task::CapabilityMode;
+
+/// Every key of `config/default.yaml`, where each is explained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub runtime: Runtime,
+    pub server: Server,
+    pub queue: Queue,
+    pub execution: Execution,
+    pub retention: Retention,
+    pub ledger: Ledger,
+    pub capability: Capability,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Absent: made of the host name and the listen address.
+    pub id: Option<String>,
+    pub data_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen_addr: SocketAddr,
+    pub max_body_bytes: u64,
+    /// How long a client may take to send its request's head.
+    pub header_timeout_ms: u64,
+    /// How long open requests may take to end when the server stops.
+    pub shutdown_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    pub max_running_tasks: u64,
+    pub max_queued_tasks: u64,
+    /// The dispatcher looks again after this long even when nothing woke it.
+    pub dispatch_poll_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execution {
+    /// From SIGTERM to SIGKILL.
+    pub termination_grace_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    pub result_retention_secs: u64,
+    pub gc_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// Absent: memory is not reserved against a capacity.
+    pub memory_bytes: Option<u64>,
+    pub pids: Option<u64>,
+    pub tenants: BTreeMap<String, TenantQuota>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantQuota {
+    pub slots: u64,
+    #[serde(default)]
+    pub memory: Option<u64>,
+    #[serde(default)]
+    pub pids: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capability {
+    pub default_mode: CapabilityMode,
+    pub disable_linux_sandbox: bool,
+    pub disable_cgroup: bool,
+    pub cgroup_root: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A filter in the syntax of `RUST_LOG`, which overrides it.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// What this runtime has in all.
+    #[must_use]
+    pub const fn capacity(&self) -> Capacity {
+        Capacity {
+            task_slots: self.queue.max_running_tasks,
+            memory_bytes: self.ledger.memory_bytes,
+            pids: self.ledger.pids,
+        }
+    }
+
+    #[must_use]
+    pub fn tenant_quotas(&self) -> BTreeMap<String, Capacity> {
+        let quota = |q: &TenantQuota| Capacity { task_slots: q.slots, memory_bytes: q.memory, pids: q.pids };
+        self.ledger.tenants.iter().map(|(name, q)| (name.clone(), quota(q))).collect()
+    }
+}

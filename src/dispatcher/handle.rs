@@ -1,0 +1,127 @@
+//! The way in: what the server may ask of the dispatcher. One message, one reply.
+
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+
+use super::input::Input;
+use super::waiters::{Subscription, Waiters};
+use crate::ledger::{Account, Capacity, NeverFits, Totals};
+use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
+
+/// Cheap to clone; every clone talks to the same dispatcher.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    inbox: mpsc::Sender<Input>,
+    waiters: Waiters,
+}
+
+/// Why a task was not accepted. Nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    #[error("a task with task_id {task_id} already exists (its status is {})", status.as_str())]
+    Conflict { task_id: TaskId, status: Status },
+    #[error(transparent)]
+    NeverFits(#[from] NeverFits),
+    #[error("the queue is full: {max_queued_tasks} tasks are waiting already")]
+    QueueFull { max_queued_tasks: u64 },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a task was not killed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KillError {
+    #[error("no task has the task_id {0}")]
+    NotFound(TaskId),
+    #[error("the task belongs to another owner than the one named")]
+    NotOwner,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// The runtime cannot do its work now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the runtime is shutting down")]
+    Draining,
+    #[error("the task store cannot be written")]
+    Storage,
+    #[error("the dispatcher does not answer")]
+    Dispatcher,
+}
+
+/// One consistent view of the ledger: `reserved + available = capacity`, `reserved` is the sum of `active`.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    pub whole: Account,
+    /// By time of reservation.
+    pub active: Vec<ActiveReservation>,
+    /// Accepted tasks that hold no reservation.
+    pub waiting: u64,
+    /// The tenants that have a quota, by name.
+    pub tenants: Vec<TenantResources>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ActiveReservation {
+    pub task_id: TaskId,
+    pub status: Status,
+    pub reservation: Reservation,
+    pub reserved_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TenantResources {
+    pub tenant: String,
+    pub account: Account,
+}
+
+impl Dispatcher {
+    pub(super) const fn new(inbox: mpsc::Sender<Input>, waiters: Waiters) -> Self {
+        Self { inbox, waiters }
+    }
+
+    /// Stores a task durably and queues it. After `Ok` the task survives `kill -9` and a power loss.
+    ///
+    /// # Errors
+    /// See [`SubmitError`].
+    pub async fn submit(&self, new: NewTask) -> Result<Task, SubmitError> {
+        self.ask(|reply| Input::Submit { new, reply }).await?
+    }
+
+    /// Asks for the end of a task; idempotent. The answer is the task after the request was committed: cancelled
+    /// for one that had not started, still running for one that gets its SIGTERM now, unchanged for an ended one.
+    ///
+    /// # Errors
+    /// See [`KillError`].
+    pub async fn kill(&self, id: TaskId, owner: Option<String>) -> Result<Task, KillError> {
+        self.ask(|reply| Input::Kill { id, owner, reply }).await?
+    }
+
+    /// # Errors
+    /// The dispatcher is gone.
+    pub async fn resources(&self) -> Result<Resources, Unavailable> {
+        self.ask(|reply| Input::Resources { reply }).await
+    }
+
+    /// Proves that the store takes a write and that the dispatcher lives.
+    ///
+    /// # Errors
+    /// What is not so.
+    pub async fn check(&self) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Check { reply }).await?
+    }
+
+    /// To be called before the state is looked at.
+    #[must_use]
+    pub fn subscribe(&self, id: &TaskId) -> Subscription {
+        self.waiters.subscribe(id)
+    }
+
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(input(reply)).map_err(|_| Unavailable::Dispatcher)?;
+        answer.await.map_err(|_| Unavailable::Dispatcher)
+    }
+}

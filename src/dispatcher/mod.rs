@@ -1,0 +1,9 @@
+//! The dispatcher: one thread that owns queue and ledger, commits every change before it takes effect, and tells
+//! whoever waits. Everything else talks to it through [`Dispatcher`].
+
+mod handle;
+mod input;
+mod waiters;
+
+pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+pub use waiters::Subscription;

@@ -1,0 +1,54 @@
+//! The schema and its history. A released migration is never edited; a new one is appended.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{StoreError, failed};
+
+/// Migration n brings a database of version n (its `user_version`) to version n + 1.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE tasks (
+        seq         INTEGER PRIMARY KEY,   -- order of submission
+        id          TEXT NOT NULL UNIQUE,
+        revision    INTEGER NOT NULL,      -- compare-and-set
+        status      TEXT NOT NULL,         -- as on the wire
+        created_at  INTEGER NOT NULL,      -- times are Unix milliseconds
+        finished_at INTEGER,               -- NULL while the task lives
+        spec        TEXT NOT NULL,         -- JSON, never changes
+        plan        TEXT NOT NULL,         -- JSON, never changes
+        progress    TEXT NOT NULL          -- JSON, replaced by each transition
+    ) STRICT;
+    CREATE INDEX tasks_live ON tasks (seq) WHERE finished_at IS NULL;
+    CREATE INDEX tasks_finished ON tasks (finished_at) WHERE finished_at IS NOT NULL;
+
+    CREATE TABLE events (
+        seq        INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice, over deletions too
+        task_seq   INTEGER NOT NULL,
+        event_type TEXT NOT NULL,
+        at         INTEGER NOT NULL,
+        message    TEXT,
+        data       TEXT                                 -- JSON
+    ) STRICT;
+    CREATE INDEX events_of_task ON events (task_seq, seq);
+
+    CREATE TABLE health (one INTEGER PRIMARY KEY CHECK (one = 1), checked_at INTEGER NOT NULL) STRICT;
+"];
+
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).expect("few migrations");
+    let found: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(failed("read the version of the database"))?;
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    let migrate = failed("migrate the database");
+    for (version, sql) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&migrate)?;
+        transaction.execute_batch(sql).map_err(&migrate)?;
+        transaction.pragma_update(None, "user_version", version).map_err(&migrate)?;
+        transaction.commit().map_err(&migrate)?;
+    }
+    Ok(())
+}

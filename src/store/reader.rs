@@ -1,0 +1,57 @@
+//! Readers: each on a connection of its own, so that a read never waits for the writer or for another read.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+
+use super::{StoreError, connect, row};
+use crate::task::{Event, Task, TaskId};
+
+/// As many connections as ever read at the same time. Calls block: use them off the async workers.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    path: PathBuf,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Arc::default() }
+    }
+
+    /// The task as it was last committed.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        self.with(|connection| row::task(connection, id))
+    }
+
+    /// The task's events by `seq`; `None` when there is no such task.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn events(&self, id: &TaskId) -> Result<Option<Vec<Event>>, StoreError> {
+        const SQL: &str = "SELECT e.seq, e.event_type, e.at, e.message, e.data
+            FROM tasks t JOIN events e ON e.task_seq = t.seq WHERE t.id = ?1 ORDER BY e.seq";
+        let events = self.with(|connection| row::events(connection, SQL, [id.as_str()], id))?;
+        // Every task has events from its first commit on.
+        Ok(Some(events).filter(|events| !events.is_empty()))
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.lock_idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path)?,
+        };
+        let answer = read(&connection)?;
+        self.lock_idle().push(connection);
+        Ok(answer)
+    }
+
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().expect("no code panics while it holds this lock")
+    }
+}

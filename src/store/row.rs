@@ -1,0 +1,96 @@
+//! Between rows and values. A row that cannot be read back is damage, and says of which task.
+
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{StoreError, failed};
+use crate::task::state::Head;
+use crate::task::{Event, EventType, Task, TaskId, Timestamp};
+
+/// The columns of a whole task, in the order that [`TaskRow::read`] expects.
+macro_rules! task_columns {
+    () => {
+        "seq, id, created_at, spec, plan, progress"
+    };
+}
+pub(super) use task_columns;
+
+pub(super) struct TaskRow {
+    seq: i64,
+    id: String,
+    created_at: i64,
+    spec: String,
+    plan: String,
+    progress: String,
+}
+
+impl TaskRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            created_at: row.get(2)?,
+            spec: row.get(3)?,
+            plan: row.get(4)?,
+            progress: row.get(5)?,
+        })
+    }
+
+    pub(super) fn into_task(self) -> Result<Task, StoreError> {
+        let Self { seq, id, created_at, spec, plan, progress } = self;
+        let head = Head {
+            id: parse(&id, &format!("{id:?}"))?,
+            seq: seq.cast_unsigned(),
+            spec: parse(&id, &spec)?,
+            plan: parse(&id, &plan)?,
+            created_at: Timestamp::from_millis(created_at),
+        };
+        Ok(Task::restore(head, parse(&id, &progress)?))
+    }
+}
+
+/// Reads one task with its seq.
+pub(super) fn task(connection: &Connection, id: &TaskId) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = ?1");
+    let failed = failed("read a task");
+    let mut statement = connection.prepare_cached(SQL).map_err(&failed)?;
+    let row = statement.query_row([id.as_str()], TaskRow::read).optional().map_err(&failed)?;
+    row.map(TaskRow::into_task).transpose()
+}
+
+/// Reads the events that `sql` selects as `seq, event_type, at, message, data`, all of the task `id`.
+pub(super) fn events(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    id: &TaskId,
+) -> Result<Vec<Event>, StoreError> {
+    let failed = failed("read events");
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let mut rows = statement.query(params).map_err(&failed)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let event_type: String = row.get(1).map_err(&failed)?;
+        let data: Option<String> = row.get(4).map_err(&failed)?;
+        events.push(Event {
+            seq: row.get::<_, i64>(0).map_err(&failed)?.cast_unsigned(),
+            task_id: id.clone(),
+            event_type: parse::<EventType>(id.as_str(), &format!("{event_type:?}"))?,
+            timestamp: Timestamp::from_millis(row.get(2).map_err(&failed)?),
+            message: row.get(3).map_err(&failed)?,
+            data: data.map(|json| parse(id.as_str(), &json)).transpose()?,
+        });
+    }
+    Ok(events)
+}
+
+fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T, StoreError> {
+    let damaged = |source| StoreError::Damaged { operation: "read", id: id.to_owned(), source };
+    serde_json::from_str(json).map_err(damaged)
+}
+
+pub(super) fn to_json<T: Serialize>(id: &TaskId, value: &T) -> Result<String, StoreError> {
+    let damaged = |source| StoreError::Damaged { operation: "write", id: id.to_string(), source };
+    serde_json::to_string(value).map_err(damaged)
+}

@@ -1,0 +1,54 @@
+//! Values for the unit tests of every room.
+
+use super::plan::ResourceEnforcement;
+use super::spec::Profile;
+use super::state::Running;
+use super::{CapabilityMode, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
+
+pub fn new_task(id: &str) -> NewTask {
+    let draft = Draft { program: Some("/bin/true".into()), ..Draft::default() };
+    NewTask {
+        id: TaskId::parse(id).expect("valid"),
+        spec: draft.validate(CapabilityMode::Adaptive).expect("valid"),
+        plan: ExecutionPlan {
+            capability_mode: CapabilityMode::Adaptive,
+            requested_sandbox: Profile::Process,
+            effective_sandbox: Profile::Process,
+            resource_enforcement: ResourceEnforcement {
+                wall_time_ms: 300_000,
+                cpu_time_sec: None,
+                cpu_time_enforced: false,
+                memory_bytes: None,
+                memory_enforced: false,
+                pids_max: None,
+                pids_enforced: false,
+                cgroup_enforced: false,
+                oom_detection: false,
+            },
+            degraded: false,
+            fallback_reasons: vec![],
+            capability_warnings: vec![],
+        },
+        created_at: at(1000),
+    }
+}
+
+pub const fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+pub fn running(ms: i64) -> Running {
+    Running { shim_pid: 10, shim_start_ticks: 5, pid: 11, pgid: 11, started_at: at(ms), started_monotonic_ms: 0 }
+}
+
+pub fn exit(code: i32) -> Exit {
+    Exit {
+        status: ExitStatus::Exited { code },
+        timed_out: false,
+        killed: false,
+        oom_killed: false,
+        at: at(1200),
+        duration_ms: Some(100),
+        usage: None,
+    }
+}
