@@ -5,6 +5,7 @@ mod config;
 mod dispatcher;
 mod launcher;
 mod ledger;
+mod scheduler;
 mod store;
 mod task;
 

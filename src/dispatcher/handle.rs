@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
-use super::input::Input;
+use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
 use crate::ledger::{Account, Capacity, NeverFits, Totals};
 use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
@@ -102,7 +102,7 @@ impl Dispatcher {
     /// # Errors
     /// The dispatcher is gone.
     pub async fn resources(&self) -> Result<Resources, Unavailable> {
-        self.ask(|reply| Input::Resources { reply }).await
+        self.ask(|reply| Input::Question(Question::Resources { reply })).await
     }
 
     /// Proves that the store takes a write and that the dispatcher lives.
@@ -110,7 +110,23 @@ impl Dispatcher {
     /// # Errors
     /// What is not so.
     pub async fn check(&self) -> Result<(), Unavailable> {
-        self.ask(|reply| Input::Check { reply }).await?
+        self.ask(|reply| Input::Question(Question::Check { reply })).await?
+    }
+
+    /// Forgets tasks that ended before `before` and answers how many; call again while it is more than none.
+    ///
+    /// # Errors
+    /// The dispatcher is gone.
+    pub async fn forget(&self, before: Timestamp) -> Result<usize, Unavailable> {
+        self.ask(|reply| Input::Question(Question::Forget { before, reply })).await
+    }
+
+    /// Starts nothing and accepts nothing any more. Running tasks go on under their shims.
+    ///
+    /// # Errors
+    /// The dispatcher is gone.
+    pub async fn drain(&self) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Question(Question::Drain { reply })).await
     }
 
     /// To be called before the state is looked at.

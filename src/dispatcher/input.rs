@@ -4,41 +4,48 @@ use tokio::sync::oneshot;
 
 use super::handle::{KillError, Resources, SubmitError, Unavailable};
 use crate::launcher::protocol::Report;
+use crate::task::state::{LaunchId, Running};
 use crate::task::{NewTask, Task, TaskId, Timestamp};
 
 type Reply<T> = oneshot::Sender<T>;
 
 #[derive(Debug)]
 pub(super) enum Input {
-    Submit {
-        new: NewTask,
-        reply: Reply<Result<Task, SubmitError>>,
-    },
-    Kill {
-        id: TaskId,
-        owner: Option<String>,
-        reply: Reply<Result<Task, KillError>>,
-    },
+    Submit { new: NewTask, reply: Reply<Result<Task, SubmitError>> },
+    Kill { id: TaskId, owner: Option<String>, reply: Reply<Result<Task, KillError>> },
+    Fact(Fact),
+    Question(Question),
+    LauncherDied { instance: String },
+}
+
+/// Something that has happened. It cannot be refused: when it cannot be committed it is tried again.
+#[derive(Clone, Debug)]
+pub(super) enum Fact {
+    /// From a shim or from the launcher.
+    Report(Report),
+    /// A shim of an earlier server or launcher was found alive with its command.
+    Adopted { id: TaskId, running: Running },
+    /// The launch left no trace: the command never ran.
+    NeverStarted { id: TaskId, launch_id: LaunchId },
+    /// The files of an ended task are on the disk; its end may be committed.
+    ResultWritten { id: TaskId },
+}
+
+/// Answered after the turn, from what is committed.
+#[derive(Debug)]
+pub(super) enum Question {
     Resources {
         reply: Reply<Resources>,
     },
     Check {
         reply: Reply<Result<(), Unavailable>>,
     },
-    /// From a shim or from the launcher.
-    Report(Report),
-    /// The launcher process is gone.
-    LauncherDied,
-    /// The files of an ended task are on the disk; its end may be committed.
-    ResultWritten {
-        id: TaskId,
-    },
-    /// Tasks that ended before this may be forgotten.
+    /// Forget tasks that ended before this; the answer is how many.
     Forget {
         before: Timestamp,
-        reply: Reply<Vec<TaskId>>,
+        reply: Reply<usize>,
     },
-    /// Start nothing any more; reply when everything decided is committed.
+    /// Start nothing any more.
     Drain {
         reply: Reply<()>,
     },

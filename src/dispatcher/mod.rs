@@ -1,6 +1,7 @@
 //! The dispatcher: one thread that owns queue and ledger, commits every change before it takes effect, and tells
 //! whoever waits. Everything else talks to it through [`Dispatcher`].
 
+mod core;
 mod handle;
 mod input;
 mod waiters;

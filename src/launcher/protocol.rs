@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::task::state::Running;
+use crate::task::state::{LaunchId, Running};
 use crate::task::{Exit, TaskId, Timestamp};
 
 /// Version of the messages and of the journal's records.
@@ -21,6 +21,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub struct LaunchRequest {
     pub version: u32,
     pub task_id: TaskId,
+    pub launch_id: LaunchId,
     /// The file to which the shim appends its start and exit records. A change of name starts a new file.
     pub journal: PathBuf,
     /// `<data_dir>/tasks/<task_id>`; made (with `workspace/`, mode 0700) when missing.
@@ -55,7 +56,7 @@ pub enum Report {
     /// The command was exec'ed.
     Started { task_id: TaskId, running: Running },
     /// The wall-clock limit passed; SIGTERM was sent to the whole task.
-    TimedOut { task_id: TaskId, at: Timestamp },
+    TimedOut { task_id: TaskId, launch_id: LaunchId, at: Timestamp },
     /// The task and all its descendants are gone; the exit record is in the journal.
-    Exited { task_id: TaskId, exit: Exit },
+    Exited { task_id: TaskId, launch_id: LaunchId, exit: Exit },
 }

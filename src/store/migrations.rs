@@ -9,7 +9,7 @@ use super::{StoreError, failed};
 /// Migration n brings a database of version n (its `user_version`) to version n + 1.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE tasks (
-        seq         INTEGER PRIMARY KEY,   -- order of submission
+        seq         INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of submission, never used twice
         id          TEXT NOT NULL UNIQUE,
         revision    INTEGER NOT NULL,      -- compare-and-set
         status      TEXT NOT NULL,         -- as on the wire

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 pub use reader::Readers;
-pub use writer::Writer;
+pub use writer::{Expired, Writer};
 
 use crate::task::TaskId;
 
@@ -35,8 +35,7 @@ pub enum StoreError {
 pub fn open(path: &Path) -> Result<(Writer, Readers), StoreError> {
     let mut connection = connect(path)?;
     migrations::migrate(&mut connection, path)?;
-    let writer = Writer::new(connection)?;
-    Ok((writer, Readers::new(path.to_owned())))
+    Ok((Writer::new(connection), Readers::new(path.to_owned())))
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

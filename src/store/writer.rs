@@ -9,23 +9,21 @@ use crate::task::{Task, TaskId, Timestamp, Transition};
 #[derive(Debug)]
 pub struct Writer {
     connection: Connection,
-    next_seq: u64,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
-        let last: Option<i64> = connection
-            .query_row("SELECT max(seq) FROM tasks", [], |row| row.get(0))
-            .map_err(failed("read the last place in the queue"))?;
-        let next_seq = last.unwrap_or(0).cast_unsigned() + 1;
-        Ok(Self { connection, next_seq })
+    pub(super) const fn new(connection: Connection) -> Self {
+        Self { connection }
     }
 
-    /// A place for a new task, after all places given before.
-    pub const fn next_seq(&mut self) -> u64 {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        seq
+    /// The last place that was ever given to a task; 0 when there was none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn last_seq(&self) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'tasks'";
+        let last = self.connection.query_row(SQL, [], |row| row.get::<_, i64>(0)).optional();
+        Ok(last.map_err(failed("read the last place in the queue"))?.unwrap_or(0).cast_unsigned())
     }
 
     /// Makes all the transitions durable, or none.
@@ -60,42 +58,32 @@ impl Writer {
         rows.map(|row| row.map_err(&failed)?.into_task()).collect()
     }
 
-    /// Forgets up to `limit` tasks that ended before `before`, oldest first, and says which.
-    ///
-    /// # Errors
-    /// The store failed; nothing was forgotten.
-    pub fn forget(&mut self, before: Timestamp, limit: u32) -> Result<Vec<TaskId>, StoreError> {
-        let failed = failed("forget old tasks");
-        let transaction = begin(&mut self.connection)?;
-        let expired = {
-            let mut statement = transaction
-                .prepare_cached("SELECT seq, id FROM tasks WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2")
-                .map_err(&failed)?;
-            let rows = statement
-                .query_map(params![before.as_millis(), limit], |row| {
-                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-                })
-                .map_err(&failed)?;
-            rows.collect::<Result<Vec<_>, _>>().map_err(&failed)?
-        };
-        for (seq, _) in &expired {
-            let delete = |sql| transaction.prepare_cached(sql)?.execute([seq]);
-            delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
-            delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
-        }
-        transaction.commit().map_err(&failed)?;
-        Ok(expired.iter().filter_map(|(_, id)| TaskId::parse(id).ok()).collect())
-    }
-
-    /// Whether a task of that name is stored.
+    /// Up to `limit` tasks that ended before `before`, oldest first.
     ///
     /// # Errors
     /// The store failed.
-    pub fn contains(&self, id: &TaskId) -> Result<bool, StoreError> {
-        let failed = failed("look for a task");
-        let mut statement = self.connection.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1").map_err(&failed)?;
-        let found = statement.query_row([id.as_str()], |_| Ok(())).optional().map_err(&failed)?;
-        Ok(found.is_some())
+    pub fn expired(&self, before: Timestamp, limit: u32) -> Result<Vec<Expired>, StoreError> {
+        const SQL: &str = "SELECT seq, id FROM tasks WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2";
+        let failed = failed("look for expired tasks");
+        let mut statement = self.connection.prepare_cached(SQL).map_err(&failed)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(Expired { seq: row.get(0)?, id: row.get(1)? });
+        let rows = statement.query_map(params![before.as_millis(), limit], read).map_err(&failed)?;
+        rows.collect::<Result<_, _>>().map_err(&failed)
+    }
+
+    /// Deletes the tasks and their events.
+    ///
+    /// # Errors
+    /// The store failed; nothing was deleted.
+    pub fn forget(&mut self, expired: &[Expired]) -> Result<(), StoreError> {
+        let failed = failed("forget expired tasks");
+        let transaction = begin(&mut self.connection)?;
+        for task in expired {
+            let delete = |sql| transaction.prepare_cached(sql)?.execute([task.seq]);
+            delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
+            delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
+        }
+        transaction.commit().map_err(&failed)
     }
 
     /// Proves that a commit reaches the disk.
@@ -107,6 +95,13 @@ impl Writer {
         self.connection.execute(SQL, [now.as_millis()]).map_err(failed("write to the database"))?;
         Ok(())
     }
+}
+
+/// An ended task whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    pub seq: i64,
+    pub id: String,
 }
 
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {

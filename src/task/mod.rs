@@ -5,6 +5,7 @@ pub mod event;
 pub mod exit;
 pub mod id;
 pub mod outcome;
+pub mod paths;
 pub mod plan;
 pub mod reservation;
 pub mod spec;

@@ -72,13 +72,19 @@ impl Outcome {
     /// What a task that was cancelled before it started looks like.
     #[must_use]
     pub fn cancelled_while_waiting(now: Timestamp) -> Self {
+        Self::never_started(Ended::Cancelled, TaskErrorCode::Cancelled, "cancelled before it started", now)
+    }
+
+    /// What a waiting task looks like that this runtime can no longer start.
+    #[must_use]
+    pub fn rejected(reason: &str, now: Timestamp) -> Self {
+        Self::never_started(Ended::Failed, TaskErrorCode::ResourceLimitExceeded, reason, now)
+    }
+
+    fn never_started(ended: Ended, code: TaskErrorCode, message: &str, now: Timestamp) -> Self {
         Self {
-            ended: Ended::Cancelled,
-            error: Some(TaskError {
-                code: TaskErrorCode::Cancelled,
-                message: "cancelled before it started".into(),
-                details: None,
-            }),
+            ended,
+            error: Some(TaskError { code, message: message.into(), details: None }),
             exit_code: None,
             exit_signal: None,
             duration_ms: None,

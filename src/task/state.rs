@@ -4,7 +4,7 @@
 //! ```text
 //! submit ─▶ queued ─launch─▶ launching ─start─▶ running ─finish─▶ ended (success | failed | cancelled)
 //!              │  ◀─requeue──────┘ └──────finish───────────────────▶
-//!              └─cancel───────────────────────────────────────────▶
+//!              └─cancel, reject───────────────────────────────────▶
 //! ```
 //! On the wire `queued` and `launching` are both `accepted`: a launch that is committed may still turn out never
 //! to have happened (the machine or the launcher died first) and then goes back to the queue.
@@ -63,7 +63,9 @@ pub struct Progress {
 pub enum State {
     Queued,
     /// The launch is committed; whether the command started is not known yet.
-    Launching,
+    Launching {
+        launch_id: LaunchId,
+    },
     Running(Running),
     Ended {
         outcome: Outcome,
@@ -71,9 +73,19 @@ pub enum State {
     },
 }
 
+/// Names one launch of one task; never used again, so that a record of an earlier launch is never taken for this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LaunchId {
+    /// The task's place, unique for ever.
+    seq: u64,
+    /// The revision that committed the launch.
+    revision: u64,
+}
+
 /// A started command and the shim that watches it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
+    pub launch_id: LaunchId,
     pub shim_pid: i32,
     /// Field 22 of `/proc/<shim_pid>/stat` (proc_pid_stat(5)): tells the shim from a later process of that pid.
     pub shim_start_ticks: u64,
@@ -93,6 +105,13 @@ pub enum Status {
     Success,
     Failed,
     Cancelled,
+}
+
+impl LaunchId {
+    #[cfg(test)]
+    pub const fn of_test(seq: u64, revision: u64) -> Self {
+        Self { seq, revision }
+    }
 }
 
 impl Status {
@@ -212,9 +231,10 @@ impl Task {
     /// The task is not queued.
     pub fn launch(&self, now: Timestamp) -> Result<Transition, IllegalTransition> {
         let State::Queued = self.progress.state else { return Err(self.illegal("launch")) };
+        let launch_id = LaunchId { seq: self.head.seq, revision: self.progress.revision + 1 };
         let reserved = event(EventType::ResourceReserved, now, None, serde_json::to_value(self.demand()).ok());
         Ok(self.step(now, vec![reserved], |p| {
-            p.state = State::Launching;
+            p.state = State::Launching { launch_id };
             p.reserved_at = Some(now);
         }))
     }
@@ -224,7 +244,7 @@ impl Task {
     /// # Errors
     /// The task is not launching.
     pub fn requeue(&self, now: Timestamp) -> Result<Transition, IllegalTransition> {
-        let State::Launching = self.progress.state else { return Err(self.illegal("be requeued")) };
+        let State::Launching { .. } = self.progress.state else { return Err(self.illegal("be requeued")) };
         let message = "the launch was lost before the command started; queued again";
         let events = vec![
             event(EventType::ResourceReleased, now, None, serde_json::to_value(self.demand()).ok()),
@@ -241,7 +261,7 @@ impl Task {
     /// # Errors
     /// The task is not launching.
     pub fn start(&self, running: &Running) -> Result<Transition, IllegalTransition> {
-        let State::Launching = self.progress.state else { return Err(self.illegal("start")) };
+        let State::Launching { .. } = self.progress.state else { return Err(self.illegal("start")) };
         let mut running = running.clone();
         running.started_at = running.started_at.max(self.head.created_at);
         let data = json!({"pid": running.pid, "pgid": running.pgid, "shim_pid": running.shim_pid});
@@ -279,7 +299,7 @@ impl Task {
     /// The task is queued (cancel it) or ended.
     pub fn request_kill(&self, now: Timestamp) -> Result<Option<Transition>, IllegalTransition> {
         match self.progress.state {
-            State::Launching | State::Running(_) => {}
+            State::Launching { .. } | State::Running(_) => {}
             State::Queued | State::Ended { .. } => return Err(self.illegal("be killed")),
         }
         if self.progress.kill_requested_at.is_some() {
@@ -295,9 +315,22 @@ impl Task {
     /// The task is not queued.
     pub fn cancel(&self, now: Timestamp) -> Result<Transition, IllegalTransition> {
         let State::Queued = self.progress.state else { return Err(self.illegal("be cancelled")) };
-        let requested = event(EventType::KillRequested, now, None, None);
+        // A kill may have been noted while it was launching, before the launch was lost and it came back here.
+        let mut events = Vec::new();
+        if !self.kill_requested() {
+            events.push(event(EventType::KillRequested, now, None, None));
+        }
         let now = now.max(self.progress.updated_at);
-        Ok(self.end(Outcome::cancelled_while_waiting(now), None, vec![requested]))
+        Ok(self.end(Outcome::cancelled_while_waiting(now), None, events))
+    }
+
+    /// Ends a waiting task that can never start on this runtime any more.
+    ///
+    /// # Errors
+    /// The task is not queued.
+    pub fn reject(&self, reason: &str, now: Timestamp) -> Result<Transition, IllegalTransition> {
+        let State::Queued = self.progress.state else { return Err(self.illegal("be rejected")) };
+        Ok(self.end(Outcome::rejected(reason, now.max(self.progress.updated_at)), None, Vec::new()))
     }
 
     /// Ends a launching or running task by what its shim reported.
@@ -306,7 +339,7 @@ impl Task {
     /// The task is queued or already ended.
     pub fn finish(&self, exit: &Exit) -> Result<Transition, IllegalTransition> {
         let ran = match &self.progress.state {
-            State::Launching => None,
+            State::Launching { .. } => None,
             State::Running(running) => Some(running.clone()),
             State::Queued | State::Ended { .. } => return Err(self.illegal("finish")),
         };
@@ -355,7 +388,7 @@ impl Task {
     fn illegal(&self, step: &'static str) -> IllegalTransition {
         let state = match self.progress.state {
             State::Queued => "queued",
-            State::Launching => "launching",
+            State::Launching { .. } => "launching",
             State::Running(_) => "running",
             State::Ended { .. } => "ended",
         };
@@ -415,6 +448,16 @@ impl Task {
         self.progress.kill_requested_at.is_some()
     }
 
+    /// The launch that is on its way or running.
+    #[must_use]
+    pub const fn launch_id(&self) -> Option<LaunchId> {
+        match &self.progress.state {
+            State::Launching { launch_id } => Some(*launch_id),
+            State::Running(running) => Some(running.launch_id),
+            State::Queued | State::Ended { .. } => None,
+        }
+    }
+
     /// What the task reserves when it starts.
     #[must_use]
     pub fn demand(&self) -> Reservation {
@@ -425,7 +468,7 @@ impl Task {
     #[must_use]
     pub const fn holds_reservation(&self) -> bool {
         match self.progress.state {
-            State::Launching | State::Running(_) => true,
+            State::Launching { .. } | State::Running(_) => true,
             State::Queued | State::Ended { .. } => false,
         }
     }
@@ -433,7 +476,7 @@ impl Task {
     #[must_use]
     pub fn running(&self) -> Option<&Running> {
         match &self.progress.state {
-            State::Queued | State::Launching => None,
+            State::Queued | State::Launching { .. } => None,
             State::Running(running) => Some(running),
             State::Ended { ran, .. } => ran.as_ref(),
         }
@@ -442,7 +485,7 @@ impl Task {
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.progress.state {
-            State::Queued | State::Launching | State::Running(_) => None,
+            State::Queued | State::Launching { .. } | State::Running(_) => None,
             State::Ended { outcome, .. } => Some(outcome),
         }
     }
@@ -450,7 +493,7 @@ impl Task {
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.progress.state {
-            State::Queued | State::Launching => Status::Accepted,
+            State::Queued | State::Launching { .. } => Status::Accepted,
             State::Running(_) => Status::Running,
             State::Ended { outcome, .. } => match outcome.ended {
                 Ended::Success => Status::Success,

@@ -2,7 +2,7 @@
 
 use super::plan::ResourceEnforcement;
 use super::spec::Profile;
-use super::state::Running;
+use super::state::{LaunchId, Running};
 use super::{CapabilityMode, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
 
 pub fn new_task(id: &str) -> NewTask {
@@ -38,7 +38,15 @@ pub const fn at(ms: i64) -> Timestamp {
 }
 
 pub fn running(ms: i64) -> Running {
-    Running { shim_pid: 10, shim_start_ticks: 5, pid: 11, pgid: 11, started_at: at(ms), started_monotonic_ms: 0 }
+    Running {
+        launch_id: LaunchId::of_test(1, 2),
+        shim_pid: 10,
+        shim_start_ticks: 5,
+        pid: 11,
+        pgid: 11,
+        started_at: at(ms),
+        started_monotonic_ms: 0,
+    }
 }
 
 pub fn exit(code: i32) -> Exit {

@@ -15,10 +15,11 @@ enum Step {
     TimeOut,
     RequestKill,
     Cancel,
+    Reject,
     Finish,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step::Launch,
     Step::Requeue,
     Step::Start,
@@ -26,6 +27,7 @@ const STEPS: [Step; 8] = [
     Step::TimeOut,
     Step::RequestKill,
     Step::Cancel,
+    Step::Reject,
     Step::Finish,
 ];
 
@@ -39,6 +41,7 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
         Step::TimeOut => task.time_out(at(now)),
         Step::RequestKill => task.request_kill(at(now)),
         Step::Cancel => task.cancel(at(now)).map(Some),
+        Step::Reject => task.reject("too small", at(now)).map(Some),
         Step::Finish => task.finish(&exit(0)).map(Some),
     }
 }
@@ -54,7 +57,7 @@ fn in_each_state() -> [(&'static str, Task); 4] {
 #[test]
 fn each_state_allows_exactly_these_steps() {
     let allowed = |state: &str, step: Step| match step {
-        Step::Launch | Step::Cancel => state == "queued",
+        Step::Launch | Step::Cancel | Step::Reject => state == "queued",
         Step::Requeue | Step::Start => state == "launching",
         Step::Adopt | Step::TimeOut => state == "running",
         Step::RequestKill | Step::Finish => state == "launching" || state == "running",

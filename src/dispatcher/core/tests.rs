@@ -1,0 +1,268 @@
+//! Events in, exact effects out; the ledger's invariant is checked after each step.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ledger::Capacity;
+use crate::task::state::Running;
+use crate::task::testing::{at, exit, new_task, running};
+use crate::task::{Status, TaskErrorCode};
+
+#[derive(Default)]
+struct Shelf(HashMap<TaskId, Task>);
+
+impl Stored for Shelf {
+    fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        Ok(self.0.get(id).cloned())
+    }
+}
+
+struct Fixture {
+    core: Core,
+    shelf: Shelf,
+}
+
+fn fixture(slots: u64) -> Fixture {
+    let ledger = Ledger::new(Capacity { task_slots: slots, memory_bytes: None, pids: None }, &BTreeMap::new());
+    Fixture { core: Core::new(ledger, 3, 0), shelf: Shelf::default() }
+}
+
+fn id(name: &str) -> TaskId {
+    TaskId::parse(name).expect("valid")
+}
+
+fn names(turn: &Turn) -> Vec<&'static str> {
+    let name = |effect: &Effect| match effect {
+        Effect::AnswerSubmit { answer: Ok(_), .. } => "accepted",
+        Effect::AnswerSubmit { answer: Err(_), .. } => "refused",
+        Effect::AnswerKill { answer: Ok(_), .. } => "kill answered",
+        Effect::AnswerKill { answer: Err(_), .. } => "kill refused",
+        Effect::Launch(_) => "launch",
+        Effect::Terminate(_) => "terminate",
+        Effect::WriteResult(_) => "write result",
+        Effect::Started(_) => "started",
+        Effect::Ended(_) => "ended",
+    };
+    turn.effects.iter().map(name).collect()
+}
+
+impl Fixture {
+    fn turn(&mut self, inputs: Vec<Input>) -> Turn {
+        let turn = self.core.decide(inputs, &self.shelf, at(1100));
+        self.check_ledger();
+        turn
+    }
+
+    fn commit(&mut self, turn: &Turn) {
+        for transition in &turn.transitions {
+            self.shelf.0.insert(transition.task().id().clone(), transition.task().clone());
+        }
+    }
+
+    fn run(&mut self, inputs: Vec<Input>) -> Vec<&'static str> {
+        let turn = self.turn(inputs);
+        self.commit(&turn);
+        names(&turn)
+    }
+
+    fn check_ledger(&self) {
+        let resources = self.core.resources();
+        assert_eq!(resources.whole.reserved.task_slots, resources.active.len() as u64);
+        let queued = self.core.live.values().filter(|l| matches!(l.task.state(), State::Queued) && l.ending.is_none());
+        assert_eq!(self.core.queue.len(), queued.count());
+    }
+
+    fn started(&self, name: &str) -> Input {
+        Input::Fact(Fact::Report(Report::Started { task_id: id(name), running: self.running(name) }))
+    }
+
+    fn exited(&self, name: &str) -> Input {
+        let launch_id = self.running(name).launch_id;
+        Input::Fact(Fact::Report(Report::Exited { task_id: id(name), launch_id, exit: exit(0) }))
+    }
+
+    fn running(&self, name: &str) -> Running {
+        let launch_id = self.core.live[&id(name)].task.launch_id().expect("launched");
+        Running { launch_id, ..running(1020) }
+    }
+}
+
+fn submit(name: &str) -> Input {
+    Input::Submit { new: new_task(name), reply: oneshot::channel().0 }
+}
+
+fn kill(name: &str) -> Input {
+    Input::Kill { id: id(name), owner: None, reply: oneshot::channel().0 }
+}
+
+fn written(name: &str) -> Input {
+    Input::Fact(Fact::ResultWritten { id: id(name) })
+}
+
+#[test]
+fn a_task_goes_from_submit_to_its_end_and_its_slot_starts_the_next() {
+    let mut f = fixture(1);
+    assert_eq!(f.run(vec![submit("a"), submit("b")]), ["accepted", "launch", "accepted"]);
+    let (started, exited) = (f.started("a"), f.exited("a"));
+    assert_eq!(f.run(vec![started]), ["started"]);
+    assert_eq!(f.run(vec![exited]), ["write result"]);
+    assert_eq!(f.shelf.0[&id("a")].status(), Status::Running, "its files come first");
+    assert_eq!(f.run(vec![written("a")]), ["ended", "launch"]);
+    assert_eq!(f.shelf.0[&id("a")].status(), Status::Success);
+}
+
+#[test]
+fn an_id_is_used_once_among_live_and_ended_tasks_whatever_the_turn() {
+    let mut f = fixture(1);
+    assert_eq!(f.run(vec![submit("a"), submit("a")]), ["accepted", "launch", "refused"]);
+    let (started, exited) = (f.started("a"), f.exited("a"));
+    f.run(vec![started, exited]);
+    f.run(vec![written("a")]);
+    assert_eq!(f.run(vec![submit("a")]), ["refused"]);
+}
+
+#[test]
+fn the_queue_has_an_end_and_a_draining_runtime_takes_nothing() {
+    let mut f = fixture(1);
+    let all = ["a", "b", "c", "d", "e"].map(submit).into();
+    assert_eq!(f.run(all), ["accepted", "launch", "accepted", "accepted", "accepted", "refused"]);
+    f.core.draining = true;
+    assert_eq!(f.run(vec![submit("f")]), ["refused"]);
+}
+
+#[test]
+fn a_waiting_task_is_cancelled_without_a_start() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a"), submit("b")]);
+    assert_eq!(f.run(vec![kill("b")]), ["write result"]);
+    let exited = f.exited("a");
+    f.run(vec![exited]);
+    assert_eq!(f.run(vec![written("a")]), ["ended"], "b is not started although the slot is free");
+    assert_eq!(f.run(vec![kill("b"), written("b")]), ["kill answered", "kill answered", "ended"]);
+    assert_eq!(f.shelf.0[&id("b")].status(), Status::Cancelled);
+    assert_eq!(f.run(vec![kill("b")]), ["kill answered"], "idempotent");
+}
+
+#[test]
+fn a_kill_before_the_start_is_known_reaches_the_command_when_it_is() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a")]);
+    assert_eq!(f.run(vec![kill("a")]), ["kill answered"]);
+    let started = f.started("a");
+    assert_eq!(f.run(vec![started]), ["started", "terminate"]);
+    assert_eq!(f.run(vec![kill("a")]), ["terminate", "kill answered"]);
+    let kills = f.shelf.0[&id("a")].progress();
+    assert!(f.shelf.0[&id("a")].kill_requested(), "{kills:?}");
+}
+
+#[test]
+fn an_owned_task_is_killed_by_its_owner_alone() {
+    let mut f = fixture(1);
+    let mut new = new_task("a");
+    let draft = crate::task::Draft { program: Some("x".into()), owner: Some("ann".into()), ..Default::default() };
+    new.spec = draft.validate(crate::task::CapabilityMode::Adaptive).expect("valid");
+    f.run(vec![Input::Submit { new, reply: oneshot::channel().0 }]);
+    assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
+    let by = |owner: &str| Input::Kill { id: id("a"), owner: Some(owner.into()), reply: oneshot::channel().0 };
+    assert_eq!(f.run(vec![by("bob")]), ["kill refused"]);
+    assert_eq!(f.run(vec![by("ann")]), ["kill answered"]);
+    assert_eq!(f.run(vec![kill("nobody")]), ["kill refused"]);
+}
+
+#[test]
+fn a_launch_without_a_trace_goes_back_to_its_place() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a"), submit("b")]);
+    let launch_id = f.running("a").launch_id;
+    let lost = || Input::Fact(Fact::NeverStarted { id: id("a"), launch_id });
+    assert_eq!(f.run(vec![lost()]), ["launch"], "a again, not b");
+    assert_ne!(f.running("a").launch_id, launch_id);
+    assert!(f.run(vec![lost()]).is_empty(), "an old launch is not this one");
+}
+
+#[test]
+fn a_killed_launch_that_never_happened_is_cancelled() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a")]);
+    let launch_id = f.running("a").launch_id;
+    f.run(vec![kill("a")]);
+    assert_eq!(f.run(vec![Input::Fact(Fact::NeverStarted { id: id("a"), launch_id })]), ["write result"]);
+    f.run(vec![written("a")]);
+    assert_eq!(f.shelf.0[&id("a")].status(), Status::Cancelled);
+}
+
+#[test]
+fn records_of_an_earlier_launch_of_the_same_name_change_nothing() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a")]);
+    let old = crate::task::state::LaunchId::of_test(999, 2);
+    let report = Report::Exited { task_id: id("a"), launch_id: old, exit: exit(0) };
+    assert!(f.run(vec![Input::Fact(Fact::Report(report))]).is_empty());
+}
+
+#[test]
+fn a_shrunk_runtime_rejects_what_can_never_start() {
+    let mut f = fixture(1);
+    f.core.paused = true;
+    f.run(vec![submit("a")]);
+    let tasks = f.core.live.values().map(|l| l.task.clone()).collect();
+    let none = Ledger::new(Capacity { task_slots: 0, memory_bytes: None, pids: None }, &BTreeMap::new());
+    f.core = Core::new(none, 3, 1);
+    f.core.restore(tasks);
+    assert_eq!(names(&f.core.reject_what_never_fits(at(2000))), ["write result"]);
+    f.run(vec![written("a")]);
+    let error = f.shelf.0[&id("a")].outcome().and_then(|o| o.error.clone()).expect("failed");
+    assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
+}
+
+#[test]
+fn a_failed_commit_changes_nothing_and_tells_those_who_wait() {
+    let mut f = fixture(1);
+    let (reply, mut answer) = oneshot::channel();
+    let turn = f.turn(vec![Input::Submit { new: new_task("a"), reply }]);
+    assert!(f.core.undo(turn).is_empty());
+    f.check_ledger();
+    assert!(f.core.live.is_empty());
+    assert!(matches!(answer.try_recv(), Ok(Err(SubmitError::Unavailable(Unavailable::Storage)))));
+}
+
+proptest! {
+    /// Whatever a turn did, taking it back and doing it again gives the same as doing it once.
+    #[test]
+    fn undo_is_exact(choices in prop::collection::vec((0_u8..7, 0_u8..4, any::<bool>()), 1..60)) {
+        let mut f = fixture(2);
+        for (what, task, fail) in choices {
+            let name = ["a", "b", "c", "d"][usize::from(task)];
+            let launched = f.core.live.get(&id(name)).is_some_and(|l| l.task.launch_id().is_some());
+            let inputs = |f: &Fixture| match what {
+                0 => vec![submit(name)],
+                1 if launched => vec![f.started(name)],
+                2 if launched => vec![f.exited(name)],
+                3 => vec![written(name)],
+                4 => vec![kill(name)],
+                5 if launched => vec![f.started(name), f.exited(name), kill(name)],
+                6 if launched => {
+                    vec![Input::Fact(Fact::NeverStarted { id: id(name), launch_id: f.running(name).launch_id })]
+                }
+                _ => vec![],
+            };
+            if fail {
+                let before = format!("{:?}", sorted(&f));
+                let first = inputs(&f);
+                let turn = f.turn(first);
+                f.core.undo(turn);
+                f.check_ledger();
+                prop_assert_eq!(before, format!("{:?}", sorted(&f)));
+            }
+            let again = inputs(&f);
+            f.run(again);
+        }
+    }
+}
+
+fn sorted(f: &Fixture) -> (BTreeMap<TaskId, (Task, bool)>, Vec<TaskId>) {
+    let live = f.core.live.iter().map(|(id, l)| (id.clone(), (l.task.clone(), l.ending.is_some()))).collect();
+    (live, f.core.resources().active.into_iter().map(|a| a.task_id).collect())
+}

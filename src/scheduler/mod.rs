@@ -1,0 +1,268 @@
+//! Who may start now. Pure: a queue and the ledger in, a choice out.
+//!
+//! The rule (see `docs/architecture.md`, Scheduling): first in, first out. A task that does not fit now may be passed by
+//! later ones that do, but only [`MAX_OVERTAKES`] times; then nothing starts until it fits. A task that only its
+//! tenant's quota holds up is passed freely by other tenants' tasks and holds up nobody but its own tenant.
+
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
+
+use crate::ledger::{Blocked, Ledger};
+use crate::task::{Reservation, TaskId};
+
+/// How many later tasks may start before one that waits for room.
+pub const MAX_OVERTAKES: u32 = 16;
+
+/// How far one choice looks down a lane; beyond it nothing can be overtaking within the rule for long.
+const LOOKAHEAD: usize = 64;
+
+/// The waiting tasks by order of submission, in one lane per tenant with a quota and one for everybody else.
+#[derive(Debug, Default)]
+pub struct Queue {
+    lanes: BTreeMap<Option<String>, BTreeMap<u64, Waiting>>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: TaskId,
+    demand: Reservation,
+    overtaken: u32,
+}
+
+/// A place in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    lane: Option<String>,
+    seq: u64,
+}
+
+impl Queue {
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// `tenant` names a tenant with a quota, or nobody.
+    pub fn push(&mut self, seq: u64, id: TaskId, demand: Reservation, tenant: Option<&str>) {
+        let lane = self.lanes.entry(tenant.map(str::to_owned)).or_default();
+        if lane.insert(seq, Waiting { id, demand, overtaken: 0 }).is_none() {
+            self.len += 1;
+        }
+    }
+
+    /// Takes a task out, wherever it stands.
+    pub fn remove(&mut self, seq: u64, tenant: Option<&str>) {
+        let lane = tenant.map(str::to_owned);
+        let Some(waiting) = self.lanes.get_mut(&lane) else { return };
+        if waiting.remove(&seq).is_some() {
+            self.len -= 1;
+        }
+        if waiting.is_empty() {
+            self.lanes.remove(&lane);
+        }
+    }
+
+    /// The task to start next, if any may start now; it stays in the queue until it is removed. Those that it
+    /// passes are counted as overtaken.
+    pub fn choose(&mut self, ledger: &Ledger) -> Option<TaskId> {
+        let (chosen, passed) = self.look(ledger)?;
+        for place in passed {
+            if let Some(waiting) = self.at(&place) {
+                waiting.overtaken += 1;
+            }
+        }
+        self.at(&chosen).map(|waiting| waiting.id.clone())
+    }
+
+    fn at(&mut self, place: &Place) -> Option<&mut Waiting> {
+        self.lanes.get_mut(&place.lane)?.get_mut(&place.seq)
+    }
+
+    /// The first place that fits, and the places before it that it overtakes.
+    fn look(&self, ledger: &Ledger) -> Option<(Place, Vec<Place>)> {
+        let mut passed = Vec::new();
+        let mut passed_by_own_tenant = Vec::new();
+        let mut lanes = self.open_lanes(ledger);
+        while let Some(lane) = next_lane(&mut lanes) {
+            let Lane { tenant, waiting } = &mut lanes[lane];
+            let tenant = *tenant;
+            let (seq, task) = waiting.next().expect("next_lane returns a lane with a head");
+            let place = || Place { lane: tenant.map(str::to_owned), seq: *seq };
+            let exhausted = task.overtaken >= MAX_OVERTAKES;
+            match ledger.check_fits_now(task.demand, tenant) {
+                Ok(()) => {
+                    let same_tenant = |p: &Place| p.lane.as_deref() == tenant;
+                    passed.extend(passed_by_own_tenant.into_iter().filter(same_tenant));
+                    return Some((place(), passed));
+                }
+                Err(Blocked::ByRuntime) if exhausted => return None,
+                Err(Blocked::ByRuntime) => passed.push(place()),
+                Err(Blocked::ByTenant) if exhausted => drop(lanes.swap_remove(lane)),
+                Err(Blocked::ByTenant) => passed_by_own_tenant.push(place()),
+            }
+        }
+        None
+    }
+
+    fn open_lanes(&self, ledger: &Ledger) -> Vec<Lane<'_>> {
+        if ledger.whole().available().task_slots == 0 {
+            return Vec::new();
+        }
+        let full: Vec<&str> =
+            ledger.tenants().filter(|(_, account)| account.available().task_slots == 0).map(|(name, _)| name).collect();
+        let open = |tenant: &Option<String>| tenant.as_deref().is_none_or(|name| !full.contains(&name));
+        self.lanes
+            .iter()
+            .filter(|(tenant, _)| open(tenant))
+            .map(|(tenant, lane)| Lane { tenant: tenant.as_deref(), waiting: lane.iter().take(LOOKAHEAD).peekable() })
+            .collect()
+    }
+}
+
+struct Lane<'a> {
+    tenant: Option<&'a str>,
+    waiting: Peekable<std::iter::Take<btree_map::Iter<'a, u64, Waiting>>>,
+}
+
+/// The lane whose head was submitted first.
+fn next_lane(lanes: &mut [Lane<'_>]) -> Option<usize> {
+    let heads = lanes.iter_mut().enumerate().filter_map(|(n, lane)| lane.waiting.peek().map(|(seq, _)| (**seq, n)));
+    heads.min().map(|(_, n)| n)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ledger::Capacity;
+
+    fn id(n: u64) -> TaskId {
+        TaskId::parse(&format!("t{n}")).expect("valid")
+    }
+
+    const fn memory(bytes: u64) -> Reservation {
+        Reservation { task_slots: 1, memory_bytes: Some(bytes), pids: None }
+    }
+
+    fn ledger() -> Ledger {
+        let quota = Capacity { task_slots: 1, memory_bytes: Some(50), pids: None };
+        let capacity = Capacity { task_slots: 3, memory_bytes: Some(100), pids: None };
+        Ledger::new(capacity, &BTreeMap::from([("acme".to_owned(), quota)]))
+    }
+
+    /// Starts the chosen task.
+    fn start(queue: &mut Queue, ledger: &mut Ledger, seq_of: &BTreeMap<TaskId, (u64, Option<&str>)>) -> Option<TaskId> {
+        let chosen = queue.choose(ledger)?;
+        let (seq, tenant) = seq_of[&chosen];
+        let demand = queue.at(&Place { lane: tenant.map(str::to_owned), seq }).expect("queued").demand;
+        queue.remove(seq, tenant);
+        ledger.reserve(&chosen, demand, tenant);
+        Some(chosen)
+    }
+
+    #[test]
+    fn first_in_first_out_when_all_fit() {
+        let (mut queue, mut ledger) = (Queue::default(), ledger());
+        let mut places = BTreeMap::new();
+        for n in [3, 1, 2] {
+            queue.push(n, id(n), memory(1), None);
+            places.insert(id(n), (n, None));
+        }
+        for n in 1..=3 {
+            assert_eq!(start(&mut queue, &mut ledger, &places), Some(id(n)));
+        }
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn small_tasks_pass_a_large_one_only_so_often() {
+        let (mut queue, mut ledger) = (Queue::default(), ledger());
+        ledger.reserve(&id(1000), memory(60), None);
+        queue.push(0, id(0), memory(100), None);
+        for n in 1..=u64::from(MAX_OVERTAKES) + 5 {
+            queue.push(n, id(n), memory(1), None);
+        }
+        for n in 1..=u64::from(MAX_OVERTAKES) {
+            assert_eq!(queue.choose(&ledger), Some(id(n)), "small ones pass");
+            queue.remove(n, None);
+        }
+        assert_eq!(queue.choose(&ledger), None, "now the large one holds the place");
+        ledger.release(&id(1000));
+        assert_eq!(queue.choose(&ledger), Some(id(0)));
+    }
+
+    #[test]
+    fn a_tenant_at_its_quota_holds_up_nobody_else() {
+        let (mut queue, mut ledger) = (Queue::default(), ledger());
+        ledger.reserve(&id(1000), memory(10), Some("acme"));
+        for n in 0..200 {
+            queue.push(n, id(n), memory(10), Some("acme"));
+        }
+        queue.push(500, id(500), memory(10), None);
+        assert_eq!(queue.choose(&ledger), Some(id(500)));
+    }
+
+    #[test]
+    fn overtaking_inside_a_tenant_is_bounded_too() {
+        let quota = Capacity { task_slots: 9, memory_bytes: Some(50), pids: None };
+        let capacity = Capacity { task_slots: 99, memory_bytes: Some(1000), pids: None };
+        let mut ledger = Ledger::new(capacity, &BTreeMap::from([("acme".to_owned(), quota)]));
+        let mut queue = Queue::default();
+        ledger.reserve(&id(1000), memory(10), Some("acme"));
+        queue.push(0, id(0), memory(50), Some("acme"));
+        for n in 1..60 {
+            queue.push(n, id(n), memory(1), Some("acme"));
+        }
+        queue.push(100, id(100), memory(1), None);
+        for n in 1..=u64::from(MAX_OVERTAKES) {
+            assert_eq!(queue.choose(&ledger), Some(id(n)));
+            queue.remove(n, Some("acme"));
+        }
+        assert_eq!(queue.choose(&ledger), Some(id(100)), "others go on");
+    }
+
+    proptest! {
+        #[test]
+        fn an_empty_machine_always_starts_the_oldest(
+            tasks in prop::collection::vec((1_u64..=100, any::<bool>()), 1..40)
+        ) {
+            let mut queue = Queue::default();
+            for (n, (bytes, acme)) in (0..).zip(&tasks) {
+                let (bytes, tenant) = if *acme { (bytes.min(&50), Some("acme")) } else { (bytes, None) };
+                queue.push(n, id(n), memory(*bytes), tenant);
+            }
+            prop_assert_eq!(queue.choose(&ledger()), Some(id(0)));
+        }
+
+        #[test]
+        fn everything_starts_and_none_is_passed_too_often(
+            tasks in prop::collection::vec((1_u64..=100, any::<bool>()), 1..60),
+            ends in prop::collection::vec(any::<prop::sample::Index>(), 400),
+        ) {
+            let (mut queue, mut ledger) = (Queue::default(), ledger());
+            let mut places = BTreeMap::new();
+            for (n, (bytes, acme)) in (0..).zip(&tasks) {
+                let (bytes, tenant) = if *acme { (bytes.min(&50), Some("acme")) } else { (bytes, None) };
+                queue.push(n, id(n), memory(*bytes), tenant);
+                places.insert(id(n), (n, tenant));
+            }
+            let mut running: Vec<TaskId> = Vec::new();
+            for end in ends {
+                while let Some(started) = start(&mut queue, &mut ledger, &places) {
+                    running.push(started);
+                }
+                let overtaken = queue.lanes.values().flat_map(BTreeMap::values).map(|w| w.overtaken).max();
+                prop_assert!(overtaken.unwrap_or(0) <= MAX_OVERTAKES);
+                if running.is_empty() {
+                    break;
+                }
+                ledger.release(&running.swap_remove(end.index(running.len())));
+            }
+            prop_assert_eq!(queue.len(), 0);
+        }
+    }
+}
