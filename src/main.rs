@@ -1,6 +1,7 @@
 //! Role dispatch, before any thread exists.
 
 mod capability;
+mod cli;
 mod config;
 mod dispatcher;
 mod launcher;
@@ -9,4 +10,11 @@ mod scheduler;
 mod store;
 mod task;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args_os().nth(1) {
+        Some(role) if role == "__launcher" => ExitCode::FAILURE,
+        _ => cli::main(),
+    }
+}

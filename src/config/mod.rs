@@ -1,10 +1,27 @@
 //! The configuration of the server: typed, complete, with every value's origin known.
+//!
+//! Layers, each over the one before: `config/default.yaml`, the files of `--config`, the environment, the flags
+//! (see `docs/configuration.md`). figment and `serde_yaml` are used in this room alone.
+
+mod environment;
+mod fault;
+mod file;
+mod flags;
+mod layer;
+mod load;
+mod quota;
+mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use flags::Flags;
+pub use load::{Effective, Loaded, check, load};
 
 use crate::ledger::Capacity;
 use crate::task::CapabilityMode;
@@ -106,6 +123,13 @@ pub struct Log {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl Default for Config {
+    /// `config/default.yaml`.
+    fn default() -> Self {
+        load::default_config()
+    }
 }
 
 impl Config {

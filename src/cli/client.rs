@@ -1,0 +1,186 @@
+//! A small blocking client. It keeps each answer as the server wrote it, beside the parsed JSON, so that fields it
+//! does not know pass through untouched.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{HeaderValue, Response, Uri};
+use ureq::{Agent, Body};
+
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// The longest wait that a server grants, see `docs/api.md`, Wait.
+pub const MAX_WAIT_MS: u64 = 600_000;
+
+/// Long enough for a server under load to commit and answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How much later than promised the answer to a wait may come.
+const WAIT_SLACK: Duration = Duration::from_secs(5);
+/// Two inlined streams of some megabytes, escaped, fit many times.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
+
+/// Talks to one server.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    server: String,
+}
+
+/// An answer of the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// As it came.
+    pub text: String,
+    pub json: Value,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("--server {0:?} is not an address such as {DEFAULT_SERVER}")]
+    Address(String),
+    #[error("--server {0:?}: this client speaks plain http only")]
+    Scheme(String),
+    #[error("--owner holds a character that no HTTP header may hold")]
+    Owner,
+    #[error("{code}: {message}")]
+    Refused { status: u16, code: String, message: String },
+    #[error("cannot reach {server}: {cause}")]
+    Unreachable { server: String, cause: Box<ureq::Error> },
+    #[error("{server} is no execgo-runtime: its answer (HTTP status {status}) is not the JSON that belongs there")]
+    Stranger { server: String, status: u16 },
+}
+
+impl ClientError {
+    /// A server that restarts, or a proxy in front of one, says this for a moment.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } | Self::Stranger { status, .. } => matches!(status, 502..=504),
+            Self::Address(_) | Self::Scheme(_) | Self::Owner => false,
+        }
+    }
+}
+
+type Answer = Result<Reply, ClientError>;
+
+impl Client {
+    /// # Errors
+    /// When `server` is no `http://` address.
+    pub fn new(server: &str) -> Result<Self, ClientError> {
+        let server = server.trim_end_matches('/');
+        let uri: Uri = server.parse().map_err(|_| ClientError::Address(server.to_owned()))?;
+        match uri.scheme_str() {
+            Some("http") if uri.query().is_none() => {}
+            Some("https") => return Err(ClientError::Scheme(server.to_owned())),
+            _ => return Err(ClientError::Address(server.to_owned())),
+        }
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("execgo-runtime/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(ANSWER_WITHIN))
+            .build();
+        Ok(Self { agent: config.into(), server: server.to_owned() })
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn submit(&self, body: &str) -> Answer {
+        let request = self.agent.post(self.url("/tasks")).content_type("application/json");
+        self.read(request.send(body))
+    }
+
+    /// The status of a task; with `wait_ms` the server answers when the task has ended, or after so long.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn task(&self, id: &str, wait_ms: Option<u64>) -> Answer {
+        let url = self.task_url(id);
+        let Some(wait_ms) = wait_ms else { return self.read(self.agent.get(url).call()) };
+        let within = Duration::from_millis(wait_ms) + WAIT_SLACK;
+        let request = self.agent.get(format!("{url}?wait_ms={wait_ms}"));
+        self.read(request.config().timeout_global(Some(within)).build().call())
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn kill(&self, id: &str, owner: Option<&str>) -> Answer {
+        let mut request = self.agent.post(format!("{}/kill", self.task_url(id)));
+        if let Some(owner) = owner {
+            let owner = HeaderValue::from_bytes(owner.as_bytes()).map_err(|_| ClientError::Owner)?;
+            request = request.header("x-execgo-owner", owner);
+        }
+        self.read(request.send_empty())
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn events(&self, id: &str) -> Answer {
+        self.read(self.agent.get(format!("{}/events", self.task_url(id))).call())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.server)
+    }
+
+    fn task_url(&self, id: &str) -> String {
+        self.url(&format!("/tasks/{}", path_segment(id)))
+    }
+
+    fn read(&self, response: Result<Response<Body>, ureq::Error>) -> Answer {
+        let unreachable = |cause| ClientError::Unreachable { server: self.server.clone(), cause: Box::new(cause) };
+        let mut response = response.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).lossy_utf8(true);
+        let text = body.read_to_string().map_err(unreachable)?;
+        let stranger = || ClientError::Stranger { server: self.server.clone(), status };
+        let json: Value = serde_json::from_str(&text).map_err(|_| stranger())?;
+        if response.status().is_success() {
+            return Ok(Reply { text, json });
+        }
+        let part = |name: &str| json["error"][name].as_str().map(str::to_owned);
+        match (part("code"), part("message")) {
+            (Some(code), Some(message)) => Err(ClientError::Refused { status, code, message }),
+            _ => Err(stranger()),
+        }
+    }
+}
+
+/// Whatever the user typed stays one segment of the path; the server judges it.
+fn path_segment(id: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let encode = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    match id {
+        // A client or proxy may take these for the directory and its parent.
+        "." | ".." => id.replace('.', "%2E"),
+        _ => id.bytes().map(encode).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_addresses_are_taken() {
+        for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/"] {
+            assert!(Client::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:8080", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
+            let error = Client::new(bad).expect_err(bad).to_string();
+            assert!(error.starts_with("--server"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_id_stays_one_segment_of_the_path() {
+        assert_eq!(path_segment("a-B_c.9"), "a-B_c.9");
+        assert_eq!(path_segment("../x?y#z %"), "..%2Fx%3Fy%23z%20%25");
+        assert_eq!(path_segment(".."), "%2E%2E");
+    }
+}

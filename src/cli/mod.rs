@@ -1,0 +1,133 @@
+//! The command line: one verb a file. Verbs other than `serve` are clients; they know the server's answers as JSON
+//! only and pass on what they do not know.
+
+mod client;
+mod config;
+mod console;
+mod events;
+mod kill;
+mod run;
+mod serve;
+mod status;
+mod submission;
+mod submit;
+mod summary;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use client::Client;
+use console::Console;
+
+const EXIT_CODES: &str = "Exit codes: 0 success; 2 refused by the server, server unreachable, bad usage.
+run and wait: 1 the task failed or was cancelled; 3 it had not ended when the timeout passed.
+config check: 1 a file is not valid.";
+
+/// Runs commands and scripts as durable tasks under limits, over HTTP, on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "execgo-runtime", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Serve),
+    #[command(flatten)]
+    Client(ClientVerb),
+}
+
+/// The verbs that end by themselves.
+#[derive(Debug, Subcommand)]
+enum ClientVerb {
+    Submit(Box<submit::Submit>),
+    Status(status::StatusOf),
+    Wait(wait::Wait),
+    Kill(kill::Kill),
+    Run(Box<run::Run>),
+    Events(events::Events),
+    Config(config::Config),
+}
+
+/// Where the server is and how its answer is shown; every client verb takes these.
+#[derive(Args, Debug)]
+struct Common {
+    /// Base address of the server; it is contacted directly, whatever HTTP_PROXY says
+    #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
+    #[arg(hide_env_values = true)]
+    server: String,
+
+    /// json: the server's answer as it came; text: for people
+    #[arg(long, value_enum, default_value_t = Output::Json)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Json,
+    Text,
+}
+
+impl Common {
+    fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.server)?)
+    }
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Success,
+    /// The task failed or was cancelled; a configuration file is not valid.
+    Failed,
+    /// The server refused or cannot be reached, or the usage is wrong.
+    Refused,
+    TimedOut,
+}
+
+impl Exit {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Refused => 2,
+            Self::TimedOut => 3,
+        }
+    }
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Serve(serve) => serve.start(),
+        Verb::Client(verb) => {
+            let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+            ExitCode::from(verb.run(&mut Console::new(&mut out, &mut err)).code())
+        }
+    }
+}
+
+impl ClientVerb {
+    fn run(self, console: &mut Console) -> Exit {
+        let done = match self {
+            Self::Submit(verb) => verb.run(console),
+            Self::Status(verb) => verb.run(console),
+            Self::Wait(verb) => verb.run(console),
+            Self::Kill(verb) => verb.run(console),
+            Self::Run(verb) => verb.run(console),
+            Self::Events(verb) => verb.run(console),
+            Self::Config(verb) => verb.run(console),
+        };
+        done.unwrap_or_else(|error| {
+            console.error(format_args!("{error:#}"));
+            Exit::Refused
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! The verbs from the command line to the exit code, against a fake server.
+
+use clap::CommandFactory;
+use serde_json::{Value, json};
+
+use super::testing::Canned::{Answer, HangUp, Held};
+use super::testing::{Canned, FakeServer};
+use super::*;
+
+const ACCEPTED: Canned = Answer(200, r#"{"task_id":"t1","handle_id":"t1","status":"accepted","later":1.50}"#);
+const RUNNING: Canned = Answer(200, r#"{"task_id":"t1","status":"running"}"#);
+const SUCCESS: Canned = Answer(200, r#"{"zeta":1,"task_id":"t1","status":"success","exit_code":0,"alpha":1e2}"#);
+const FAILED: Canned = Answer(
+    200,
+    r#"{"task_id":"t1","status":"failed","exit_code":3,"duration_ms":12,"stdout":"out\n","stderr":"err\n",
+"stdout_truncated":true,"stderr_truncated":false,"error":{"code":"exit_non_zero","message":"exited with 3"},
+"artifacts":{"task_dir":"/d","stdout_path":"/d/stdout.log"},"execution_plan":{"fallback_reasons":["no cgroup"]}}"#,
+);
+const MISSING: Canned = Answer(404, r#"{"error":{"code":"not_found","message":"no task t1","details":null}}"#);
+const AWAY: Canned = Answer(503, r#"{"error":{"code":"unavailable","message":"draining","details":null}}"#);
+
+/// What a verb did.
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from([&["execgo-runtime"], args].concat())
+}
+
+fn run(args: &[&str]) -> Ran {
+    let Verb::Client(verb) = parse(args).expect("good usage").verb else { panic!("serve does not end") };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = verb.run(&mut Console::new(&mut out, &mut err));
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { exit, out: text(out), err: text(err) }
+}
+
+fn run_at(server: &FakeServer, args: &[&str]) -> Ran {
+    let at = ["--server", server.url.as_str()];
+    run(&[&args[..1], &at, &args[1..]].concat())
+}
+
+/// What `submit` with these arguments posts.
+fn posted(args: &[&str]) -> Value {
+    let server = FakeServer::new(&[ACCEPTED]);
+    assert_eq!(run_at(&server, &[&["submit"], args].concat()).exit, Exit::Success);
+    let request = server.requests().remove(0);
+    let body = request.strip_prefix("POST /api/v1/tasks [content-type: application/json] ").expect(&request);
+    serde_json::from_str(body).expect("JSON")
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_answer_is_printed_as_the_server_wrote_it() {
+    for (args, answer) in [
+        (&["submit", "--json", "{}"][..], ACCEPTED),
+        (&["status", "t1"], FAILED),
+        (&["kill", "t1"], SUCCESS),
+        (&["events", "t1"], Answer(200, "[{\"seq\":1,\"new\":null}]\n")),
+        (&["wait", "t1"], SUCCESS),
+    ] {
+        let ran = run_at(&FakeServer::new(&[answer]), args);
+        let Answer(_, text) = answer else { panic!("an answer") };
+        assert_eq!(ran.out.trim_end_matches('\n'), text.trim_end_matches('\n'));
+        assert!(ran.out.ends_with('\n') && !ran.out.ends_with("\n\n"));
+        assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn requests_are_what_the_api_expects() {
+    let server = FakeServer::new(&[SUCCESS]);
+    run_at(&server, &["status", "a b/.."]);
+    run_at(&server, &["kill", "t1", "--owner", "zoé"]);
+    run_at(&server, &["events", "t1"]);
+    run_at(&server, &["wait", "t1", "--timeout-ms", "0"]);
+    run_at(&server, &["wait", "t1"]);
+    assert_eq!(
+        server.requests(),
+        [
+            "GET /api/v1/tasks/a%20b%2F..",
+            "POST /api/v1/tasks/t1/kill [x-execgo-owner: zoé]",
+            "GET /api/v1/tasks/t1/events",
+            "GET /api/v1/tasks/t1?wait_ms=0",
+            "GET /api/v1/tasks/t1?wait_ms=60000",
+        ]
+    );
+}
+
+#[test]
+fn json_is_sent_as_it_is_from_the_argument_or_a_file() {
+    let request = json!({"execution": {"kind": "command", "program": "true"}, "unknown": 1.5});
+    assert_eq!(posted(&["--json", &request.to_string()]), request);
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    std::fs::write(file.path(), request.to_string()).expect("writable");
+    assert_eq!(posted(&["--file", file.path().to_str().expect("UTF-8")]), request);
+}
+
+#[test]
+fn the_short_form_says_only_what_was_given() {
+    assert_eq!(posted(&["--", "true"]), json!({"execution": {"kind": "command", "program": "true", "args": []}}));
+    let all = posted(
+        &"--task-id t --env A=1 --env B=x=y --wall-time-ms 5 --memory-bytes 6 --cpu-time-sec 7 --pids-max 8 \
+          --profile linux_sandbox --cwd-subdir sub --tenant acme --owner me --label k=v -- ls -l --env"
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+    );
+    let wanted = json!({
+        "task_id": "t",
+        "execution": {"kind": "command", "program": "ls", "args": ["-l", "--env"], "env": {"A": "1", "B": "x=y"}},
+        "limits": {"wall_time_ms": 5, "memory_bytes": 6, "cpu_time_sec": 7, "pids_max": 8},
+        "sandbox": {"profile": "linux_sandbox", "workspace_subdir": "sub"},
+        "control_context": {"tenant": "acme", "owner": "me", "labels": {"k": "v"}},
+    });
+    assert_eq!(all, wanted);
+}
+
+#[test]
+fn bad_usage_is_told_and_ends_with_2() {
+    for args in [
+        &["submit"][..],
+        &["submit", "--json", "{}", "--file", "x"],
+        &["submit", "--json", "{}", "--", "true"],
+        &["run", "--json", "{}", "--env", "A=1"],
+        &["submit", "--env", "A", "--", "true"],
+        &["submit", "true"],
+        &["status", ""],
+        &["status"],
+        &["wait", "t1", "--poll-interval-ms", "0"],
+        &["wait", "t1", "--timeout-ms", "-1"],
+        &["frobnicate"],
+    ] {
+        assert_eq!(parse(args).expect_err("bad usage").exit_code(), 2, "{args:?}");
+    }
+    for (args, told) in [
+        (&["submit", "--json", "{"][..], "error: --json is not valid JSON: EOF"),
+        (&["submit", "--file", "/nonexistent"], "error: --file /nonexistent cannot be read: No such file"),
+        (&["status", "t1", "--server", "https://x"], "error: --server \"https://x\": this client speaks plain http"),
+        (&["kill", "t1", "--owner", "a\nb"], "error: --owner holds a character"),
+    ] {
+        let ran = run(args);
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Refused, ""));
+        assert!(ran.err.starts_with(told), "{}", ran.err);
+    }
+}
+
+#[test]
+fn refusals_are_told_by_code_and_message() {
+    let refused = run_at(&FakeServer::new(&[MISSING]), &["status", "t1"]);
+    assert_eq!((refused.exit, refused.out.as_str()), (Exit::Refused, ""));
+    assert_eq!(refused.err, "error: not_found: no task t1\n");
+    for odd in [Answer(200, "<html>"), Answer(502, "bad gateway"), Answer(404, r#"{"detail":"x"}"#)] {
+        let stranger = run_at(&FakeServer::new(&[odd]), &["status", "t1"]);
+        assert_eq!(stranger.exit, Exit::Refused);
+        assert!(stranger.err.contains("is no execgo-runtime"), "{}", stranger.err);
+    }
+    let away = run_at(&FakeServer::new(&[HangUp]), &["submit", "--json", "{}"]);
+    assert_eq!(away.exit, Exit::Refused);
+    assert!(away.err.starts_with("error: cannot reach http://127.0.0.1:"), "{}", away.err);
+}
+
+#[test]
+fn the_exit_code_follows_the_end_of_the_task() {
+    let verdict = |status: &str| summary::verdict(&json!({ "status": status }));
+    assert_eq!(verdict("success"), Some(Exit::Success));
+    assert_eq!(verdict("failed"), Some(Exit::Failed));
+    assert_eq!(verdict("cancelled"), Some(Exit::Failed));
+    assert_eq!([verdict("accepted"), verdict("running"), verdict("paused")], [None; 3]);
+    assert_eq!(summary::verdict(&json!([])), None);
+    assert_eq!([Exit::Success, Exit::Failed, Exit::Refused, Exit::TimedOut].map(Exit::code), [0, 1, 2, 3]);
+}
+
+#[test]
+fn run_submits_waits_and_prints_the_end() {
+    let server = FakeServer::new(&[ACCEPTED, RUNNING, FAILED]);
+    let ran = run_at(&server, &["run", "--poll-interval-ms", "1", "--", "false"]);
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.out.starts_with(r#"{"task_id":"t1","status":"failed""#), "{}", ran.out);
+    assert_eq!(server.requests().len(), 3);
+    let refused = run_at(&FakeServer::new(&[MISSING]), &["run", "--", "false"]);
+    assert_eq!(refused.exit, Exit::Refused);
+}
+
+#[test]
+fn run_as_text_keeps_the_tasks_output_apart() {
+    let ran = run_at(&FakeServer::new(&[ACCEPTED, FAILED]), &["run", "--output", "text", "--", "false"]);
+    assert_eq!(ran.out, "out\n");
+    insta::assert_snapshot!(ran.err, @"
+    task       t1
+    status     failed (exit code 3)
+    error      exit_non_zero: exited with 3
+    took       12 ms
+    degraded   no cgroup
+    directory  /d
+    err
+
+    stdout is cut off here; all of it is in /d/stdout.log
+    ");
+}
+
+#[test]
+fn a_restarting_server_does_not_end_the_wait() {
+    let server = FakeServer::new(&[RUNNING, HangUp, AWAY, Answer(502, "bad gateway"), SUCCESS]);
+    let ran = run_at(&server, &["wait", "t1", "--timeout-ms", "60000", "--poll-interval-ms", "1"]);
+    assert_eq!(ran.exit, Exit::Success);
+    assert_eq!(ran.err.lines().count(), 1, "told once: {}", ran.err);
+    assert!(ran.err.starts_with("waiting: cannot reach"), "{}", ran.err);
+    let gone = run_at(&FakeServer::new(&[RUNNING, MISSING]), &["wait", "t1", "--poll-interval-ms", "1"]);
+    assert_eq!(gone.exit, Exit::Refused);
+}
+
+#[test]
+fn a_server_that_holds_the_question_is_asked_once() {
+    let server = FakeServer::new(&[Held(40, r#"{"task_id":"t1","status":"running"}"#)]);
+    let ran = run_at(&server, &["wait", "t1", "--timeout-ms", "30", "--poll-interval-ms", "1"]);
+    assert_eq!(ran.exit, Exit::TimedOut);
+    assert_eq!(server.requests().len(), 1, "{:?}", server.requests());
+}
+
+#[test]
+fn a_wait_that_times_out_shows_the_status_and_ends_with_3() {
+    let ran = run_at(&FakeServer::new(&[RUNNING]), &["wait", "t1", "--timeout-ms", "20", "--poll-interval-ms", "5"]);
+    assert_eq!(ran.exit, Exit::TimedOut);
+    assert_eq!(ran.out, "{\"task_id\":\"t1\",\"status\":\"running\"}\n");
+    assert_eq!(ran.err, "error: timed out: task t1 is still running\n");
+    let never = run_at(&FakeServer::new(&[HangUp]), &["wait", "t1", "--timeout-ms", "20", "--poll-interval-ms", "5"]);
+    assert_eq!(never.exit, Exit::Refused, "a server that never answered is unreachable");
+}
+
+#[test]
+fn text_is_for_people() {
+    let submitted = run_at(&FakeServer::new(&[ACCEPTED]), &["submit", "--output", "text", "--", "true"]);
+    assert_eq!(submitted.out, "t1\n");
+    let status = run_at(&FakeServer::new(&[FAILED]), &["status", "--output", "text", "t1"]);
+    insta::assert_snapshot!(status.out, @"
+    task       t1
+    status     failed (exit code 3)
+    error      exit_non_zero: exited with 3
+    took       12 ms
+    degraded   no cgroup
+    directory  /d
+    ");
+    let event = r#"[{"seq":4,"timestamp":"2025-01-01T00:00:00.000Z","event_type":"started"},{"seq":9,"timestamp":"2025-01-01T00:00:01.500Z","event_type":"finished","message":"done"}]"#;
+    let events = run_at(&FakeServer::new(&[Answer(200, event)]), &["events", "--output", "text", "t1"]);
+    insta::assert_snapshot!(events.out, @"
+    4 2025-01-01T00:00:00.000Z started
+    9 2025-01-01T00:00:01.500Z finished done
+    ");
+}
+
+#[test]
+fn nobody_reading_is_no_failure() {
+    struct Closed;
+    impl std::io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let (mut out, mut err) = (Closed, Closed);
+    let mut console = Console::new(&mut out, &mut err);
+    console.error(format_args!("unheard"));
+    assert!(console.print_line("unread").is_ok());
+}
+
+#[test]
+fn config_check_tells_what_serve_would_and_ends_with_1() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("writable");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (good, bad) = (write("good.yaml", "log: {format: json}"), write("bad.yaml", "log: {format: xml}"));
+    let ran = run(&["config", "check", &good, &bad]);
+    assert_eq!((ran.exit, ran.out), (Exit::Failed, format!("{good}: valid\n")));
+    assert_eq!(ran.err, format!("error: file {bad}: log.format: must be text or json, not the text \"xml\"\n"));
+    assert_eq!(run(&["config", "check", &good]).exit, Exit::Success);
+}
