@@ -3,6 +3,8 @@
 
 mod handle;
 mod input;
+#[cfg(test)]
+pub mod testing;
 mod waiters;
 
 pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
