@@ -92,6 +92,11 @@ impl Fake {
         self.desk().rules.available = available;
     }
 
+    /// Somebody waits for a change of this task.
+    pub fn waits_for(&self, id: &TaskId) -> bool {
+        self.desk().waiters.has(id)
+    }
+
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().expect("not poisoned")
     }

@@ -8,13 +8,13 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Bytes;
 use poem::http::header;
-use poem::{Body, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::fault::Fault;
@@ -76,11 +76,35 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Json<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        // A web page can send anything to a local server but this content type: the check keeps it out.
-        match request.content_type() {
-            Some(content_type) if is_json(content_type) => <Self as ParsePayload>::from_request(request, body).await,
-            found => Err(Fault::MediaType { found: found.map(str::to_owned) }.into()),
+        check_declared_as_json(request)?;
+        <Self as ParsePayload>::from_request(request, body).await
+    }
+}
+
+/// The body of an operation that has no fields (yet): nothing or `{}`. Fields are refused rather than ignored.
+#[derive(Debug)]
+pub(super) struct NoFields;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<'a> FromRequest<'a> for NoFields {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+        let bytes = read(request, body).await?;
+        if !bytes.is_empty() {
+            check_declared_as_json(request)?;
+            let Nothing {} = api::parse(&bytes).map_err(Fault::from)?;
         }
+        Ok(Self)
+    }
+}
+
+/// A web page can send anything to a local server but this content type: the check keeps it out.
+fn check_declared_as_json(request: &Request) -> Result<(), Fault> {
+    match request.content_type() {
+        Some(content_type) if is_json(content_type) => Ok(()),
+        found => Err(Fault::MediaType { found: found.map(str::to_owned) }),
     }
 }
 

@@ -12,7 +12,6 @@ use poem::endpoint::BoxEndpoint;
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, Method};
 use poem::{Endpoint, Request, Response};
-use poem_openapi::error::ParsePathError;
 
 use super::fault::Fault;
 use super::table::{Route, Table};
@@ -77,8 +76,9 @@ fn fault_of(error: poem::Error, method: &Method, route: &Route) -> Fault {
     if error.is::<MethodNotAllowedError>() {
         return Fault::Method { method: method.to_string(), allow: route.allow() };
     }
-    // A path segment that is not UTF-8 is the name of nothing.
-    if error.is::<NotFoundError>() || error.is::<ParsePathError>() {
+    // A path segment that is not UTF-8 is the name of nothing, whoever of the two finds out.
+    let no_text = error.is::<poem::error::ParsePathError>() || error.is::<poem_openapi::error::ParsePathError>();
+    if no_text || error.is::<NotFoundError>() {
         return Fault::NoPath;
     }
     Fault::Other(error.to_string())

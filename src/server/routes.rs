@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem::{EndpointExt, IntoEndpoint, Route};
+use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::param::Path;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
-use super::body::Json;
+use super::body::{Json, NoFields};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
@@ -30,9 +30,9 @@ pub(super) fn app(shared: Arc<Shared>) -> Edge {
     let described = Arc::new(service().into_endpoint());
     // Not nested at `/`, which would hide the index.
     let route = Route::new()
-        .at("/", document.index())
-        .at("/docs", document.docs())
-        .at("/openapi.json", document.json())
+        .at("/", get(document.index()))
+        .at("/docs", get(document.docs()))
+        .at("/openapi.json", get(document.json()))
         .at("/healthz", Arc::clone(&described))
         .at("/readyz", Arc::clone(&described))
         .at("/metrics", Arc::clone(&described))
@@ -95,6 +95,7 @@ impl Api {
         /// The task's `control_context.owner`, when it has one.
         #[oai(name = "x-execgo-owner")]
         owner: Owner,
+        _body: NoFields,
     ) -> Answer<Json<TaskStatusResponse>> {
         Ok(Json(kill::kill(ctx.0, &task_id, owner.0).await?))
     }

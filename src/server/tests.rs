@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::edge::Edge;
 use super::{Context, Shared, routes};
+use crate::capability::Manifest;
 use crate::capability::testing::manifest;
 use crate::config::{self, Config};
 use crate::dispatcher::testing::{Fake, Rules};
@@ -79,9 +80,13 @@ impl Server {
     }
 
     fn with(rules: Rules) -> Self {
+        Self::with_manifest(rules, manifest())
+    }
+
+    fn with_manifest(rules: Rules, manifest: Manifest) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let fake = Fake::new(dir.path(), rules);
-        let context = context(dir.path(), &fake);
+        let context = Context { manifest: Arc::new(manifest), ..context(dir.path(), &fake) };
         let shutdown = tokio_util::sync::CancellationToken::new();
         let shared = Shared {
             context: context.clone(),
