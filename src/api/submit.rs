@@ -16,7 +16,7 @@ use crate::task::{InvalidField, TaskId};
 #[serde(deny_unknown_fields)]
 pub struct SubmitTaskRequest {
     /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a random UUID.
-    #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"))]
+    #[oai(validator(min_length = 1, max_length = 128))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
     /// What is run.

@@ -2,7 +2,7 @@
 
 mod corrections;
 mod failures;
-mod texts;
+pub(super) mod texts;
 
 use std::sync::LazyLock;
 

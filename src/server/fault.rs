@@ -178,10 +178,10 @@ impl ResponseError for Fault {
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECS));
         }
-        if let Self::Method { allow, .. } = self {
-            if let Ok(allow) = header::HeaderValue::from_str(&allow.join(", ")) {
-                headers.insert(header::ALLOW, allow);
-            }
+        if let Self::Method { allow, .. } = self
+            && let Ok(allow) = header::HeaderValue::from_str(&allow.join(", "))
+        {
+            headers.insert(header::ALLOW, allow);
         }
         response
     }

@@ -20,6 +20,13 @@ use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusR
 /// Paths that the document does not describe: the document itself and what shows it.
 pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
 
+const DESCRIPTION: &str = concat!(
+    env!("CARGO_PKG_DESCRIPTION"),
+    ".\n\nEvery failure is an `ErrorEnvelope`. In requests `null` means the same as a missing field, and unknown fields, \
+     unknown query parameters below `/api` and keys given twice are refused by name. In answers absent fields are left \
+     out. Times are RFC 3339 in UTC with milliseconds."
+);
+
 type Ctx<'a> = Data<&'a Arc<Shared>>;
 type Answer<T> = Result<T, Fault>;
 
@@ -42,7 +49,7 @@ pub(super) fn app(shared: Arc<Shared>) -> Edge {
 }
 
 pub(super) fn service() -> OpenApiService<Api, ()> {
-    OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(env!("CARGO_PKG_DESCRIPTION"))
+    OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
 }
 
 #[derive(Tags)]
@@ -85,7 +92,7 @@ impl Api {
     /// End a task
     ///
     /// A waiting task is cancelled and never starts. A running one gets SIGTERM, and SIGKILL after the grace. An ended
-    /// one stays as it is. Asking again changes nothing.
+    /// one stays as it is. Asking again changes nothing. The body is empty or `{}`.
     #[oai(path = "/api/v1/tasks/:task_id/kill", method = "post", operation_id = "kill_task", tag = "Tag::Tasks")]
     async fn kill_task(
         &self,

@@ -198,6 +198,7 @@ fn details(schema: &mut Value) {
 }
 
 fn special_fields(schemas: &mut Value) {
+    schemas["SubmitTaskRequest"]["properties"]["task_id"]["pattern"] = json!(texts::TASK_ID);
     let limits = &mut schemas["ResourceLimits"]["properties"];
     limits["wall_time_ms"]["default"] = json!(DEFAULT_WALL_TIME_MS);
     limits["stdout_max_bytes"]["default"] = json!(DEFAULT_STREAM_MAX_BYTES);

@@ -1,9 +1,13 @@
 //! The published document.
 
-use serde_json::Value;
+use proptest::prelude::*;
+use proptest::string::string_regex;
+use serde_json::{Value, json};
 
 use super::Server;
-use crate::server::document::document;
+use crate::api::{SubmitTaskRequest, parse};
+use crate::server::document::{document, texts};
+use crate::task::CapabilityMode;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/execgo-runtime.json");
 
@@ -44,4 +48,33 @@ async fn the_served_document_is_the_committed_one_and_its_page_needs_no_network(
     assert!(!docs.text.contains("src=\"http") && !docs.text.contains("href=\"http"));
     let index = server.get("/").await;
     assert_eq!((index.status.as_u16(), index.headers["location"].to_str().expect("text")), (302, "/docs"));
+}
+
+/// Texts that the document calls valid.
+fn documented(pattern: &str) -> impl Strategy<Value = String> {
+    string_regex(pattern.trim_start_matches('^').trim_end_matches('$')).expect("a pattern that Rust reads too")
+}
+
+proptest! {
+    #[test]
+    fn what_the_document_allows_is_accepted(
+        id in documented(texts::TASK_ID),
+        name in documented(texts::NOT_BLANK),
+        blank in documented(texts::BLANK),
+        text in documented(texts::PLAIN),
+        inside in documented(texts::INSIDE),
+    ) {
+        let request = json!({
+            "task_id": id,
+            "execution": {
+                "kind": "command", "program": name, "script": blank, "interpreter": [blank], "args": [text],
+            },
+            "sandbox": {"workspace_subdir": inside, "rootfs": text},
+            "control_context": {"tenant": name, "owner": name},
+            "metadata": {"key": text},
+        });
+        let request: SubmitTaskRequest = parse(request.to_string().as_bytes()).expect("parses");
+        let (_, draft) = request.into_draft().expect("an id");
+        prop_assert_eq!(draft.validate(CapabilityMode::Adaptive).map(drop), Ok(()));
+    }
 }
