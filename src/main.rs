@@ -1,12 +1,15 @@
 //! Role dispatch, before any thread exists.
 
+mod api;
 mod capability;
 mod cli;
 mod config;
 mod dispatcher;
 mod launcher;
 mod ledger;
+mod metrics;
 mod scheduler;
+mod server;
 mod store;
 mod task;
 

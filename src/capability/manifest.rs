@@ -7,9 +7,6 @@ use crate::ledger::Capacity;
 use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
 
-/// Version of the manifest's form on the wire.
-pub const SNAPSHOT_VERSION: &str = "v1";
-
 /// A capability is true only because a probe did the thing (see `docs/api.md`, Capabilities).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {

@@ -8,14 +8,14 @@ use std::collections::hash_map::Entry;
 
 use tokio::sync::oneshot;
 
-use super::handle::{ActiveReservation, KillError, Resources, SubmitError, TenantResources, Unavailable};
+use super::handle::{KillError, SubmitError, Unavailable};
 use super::input::{Fact, Input};
 use crate::launcher::protocol::Report;
 use crate::ledger::Ledger;
 use crate::scheduler::Queue;
 use crate::store::StoreError;
 use crate::task::state::{IllegalTransition, LaunchId, Running};
-use crate::task::{Exit, NewTask, Outcome, State, Task, TaskId, Timestamp, Transition};
+use crate::task::{Exit, NewTask, State, Task, TaskId, Timestamp, Transition};
 
 /// Looks up tasks that are not live any more.
 pub(super) trait Stored {
@@ -86,7 +86,7 @@ pub(super) enum Effect {
 #[derive(Debug)]
 enum Undo {
     Created(TaskId),
-    Changed(Task),
+    Changed(Box<Task>),
     Removed(TaskId, Box<Live>),
     EndingSet(TaskId),
 }
@@ -117,7 +117,7 @@ impl Core {
         let mut turn = Turn::default();
         for input in inputs {
             match input {
-                Input::Submit { new, reply } => self.on_submit(&mut turn, new, reply, stored),
+                Input::Submit { new, reply } => self.on_submit(&mut turn, *new, reply, stored),
                 Input::Kill { id, owner, reply } => self.on_kill(&mut turn, &id, owner, reply, stored, now),
                 Input::Fact(fact) => {
                     turn.facts.push(fact.clone());
@@ -145,7 +145,7 @@ impl Core {
                 }
                 Undo::Changed(before) => {
                     if let Some(live) = self.live.get_mut(before.id()) {
-                        let after = std::mem::replace(&mut live.task, before.clone());
+                        let after = std::mem::replace(&mut live.task, (*before).clone());
                         self.leave(&after);
                         self.enter(&before);
                     }
@@ -171,25 +171,11 @@ impl Core {
         turn.facts
     }
 
-    pub fn resources(&self) -> Resources {
-        let mut active: Vec<_> = self.live.values().filter_map(|live| active_reservation(&live.task)).collect();
-        active.sort_by(|a, b| (a.reserved_at, &a.task_id).cmp(&(b.reserved_at, &b.task_id)));
-        let tenants = self.ledger.tenants();
-        Resources {
-            whole: *self.ledger.whole(),
-            waiting: (self.live.len() - active.len()) as u64,
-            active,
-            tenants: tenants.map(|(name, a)| TenantResources { tenant: name.to_owned(), account: *a }).collect(),
-        }
-    }
-
-    /// The live tasks of these launches: for recovery.
-    pub fn launched(&self) -> Vec<Task> {
-        self.live
-            .values()
-            .filter(|l| l.task.launch_id().is_some() && l.ending.is_none())
-            .map(|l| l.task.clone())
-            .collect()
+    /// Starts what fits without anything new.
+    pub fn start_waiting(&mut self, now: Timestamp) -> Turn {
+        let mut turn = Turn::default();
+        self.start_what_fits(&mut turn, now);
+        turn
     }
 
     /// Queued tasks that this runtime can never start: its capacity shrank since they were accepted.
@@ -416,11 +402,11 @@ impl Core {
             let live = entry.remove();
             self.leave(&before);
             // `Removed` brings the whole entry back, `Changed` then enters it in queue and ledger again.
-            turn.undo.push(Undo::Changed(before));
+            turn.undo.push(Undo::Changed(Box::new(before)));
             turn.undo.push(Undo::Removed(id, Box::new(live)));
         } else {
             entry.into_mut().task = after.clone();
-            turn.undo.push(Undo::Changed(before.clone()));
+            turn.undo.push(Undo::Changed(Box::new(before.clone())));
             self.leave(&before);
             self.enter(&after);
         }
@@ -456,15 +442,6 @@ impl Effect {
     }
 }
 
-fn active_reservation(task: &Task) -> Option<ActiveReservation> {
-    task.holds_reservation().then(|| ActiveReservation {
-        task_id: task.id().clone(),
-        status: task.status(),
-        reservation: task.demand(),
-        reserved_at: task.reserved_at(),
-    })
-}
-
 fn may_kill(task: &Task, owner: Option<&str>) -> Result<(), KillError> {
     match &task.spec().control.owner {
         Some(needed) if owner != Some(needed.as_str()) => Err(KillError::NotOwner),
@@ -479,3 +456,4 @@ fn storage_fault(error: &StoreError) -> Unavailable {
 
 #[cfg(test)]
 mod tests;
+mod view;

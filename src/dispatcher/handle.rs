@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
-use crate::ledger::{Account, Capacity, NeverFits, Totals};
+use crate::ledger::{Account, NeverFits};
 use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
 
 /// Cheap to clone; every clone talks to the same dispatcher.
@@ -87,7 +87,7 @@ impl Dispatcher {
     /// # Errors
     /// See [`SubmitError`].
     pub async fn submit(&self, new: NewTask) -> Result<Task, SubmitError> {
-        self.ask(|reply| Input::Submit { new, reply }).await?
+        self.ask(|reply| Input::Submit { new: Box::new(new), reply }).await?
     }
 
     /// Asks for the end of a task; idempotent. The answer is the task after the request was committed: cancelled

@@ -11,7 +11,7 @@ type Reply<T> = oneshot::Sender<T>;
 
 #[derive(Debug)]
 pub(super) enum Input {
-    Submit { new: NewTask, reply: Reply<Result<Task, SubmitError>> },
+    Submit { new: Box<NewTask>, reply: Reply<Result<Task, SubmitError>> },
     Kill { id: TaskId, owner: Option<String>, reply: Reply<Result<Task, KillError>> },
     Fact(Fact),
     Question(Question),

@@ -4,6 +4,8 @@
 mod core;
 mod handle;
 mod input;
+#[cfg(test)]
+pub mod testing;
 mod waiters;
 
 pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};

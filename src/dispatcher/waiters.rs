@@ -33,6 +33,11 @@ impl Waiters {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn has(&self, id: &TaskId) -> bool {
+        self.lock().contains_key(id)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<u64>>> {
         self.0.lock().expect("no code panics while it holds this lock")
     }

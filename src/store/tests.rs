@@ -22,7 +22,7 @@ fn submit(writer: &mut Writer, id: &str) -> Task {
     let seq = writer.last_seq().expect("reads") + 1;
     let transition = Task::submit(testing::new_task(id), seq);
     writer.commit(std::slice::from_ref(&transition)).expect("commits");
-    transition.into_task()
+    transition.task().clone()
 }
 
 fn finish(writer: &mut Writer, task: &Task) -> Task {

@@ -116,7 +116,7 @@ fn apply(transaction: &Transaction<'_>, transition: &Transition) -> Result<(), S
     let finished_at = task.outcome().map(|outcome| outcome.finished_at.as_millis());
     let (seq, revision) = (head.seq.cast_signed(), task.revision().cast_signed());
     let failed = failed("write a task");
-    let written = match transition.from_revision() {
+    let written = match transition.expected_revision() {
         None => {
             const SQL: &str = "INSERT INTO tasks
                 (seq, id, revision, status, created_at, finished_at, spec, plan, progress)

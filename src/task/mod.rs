@@ -15,12 +15,15 @@ pub mod testing;
 pub mod timestamp;
 pub mod validate;
 
-pub use event::{Event, EventType, NewEvent};
+pub use event::{Event, EventType};
 pub use exit::{Exit, ExitStatus, Usage};
 pub use id::TaskId;
 pub use outcome::{Ended, Outcome, TaskError, TaskErrorCode};
+pub use paths::TaskPaths;
 pub use plan::{ExecutionPlan, ResourceEnforcement};
 pub use reservation::Reservation;
-pub use spec::{CapabilityMode, Draft, InvalidField, TaskSpec};
+#[cfg(test)]
+pub use spec::Draft;
+pub use spec::{CapabilityMode, InvalidField, TaskSpec};
 pub use state::{NewTask, State, Status, Task, Transition};
 pub use timestamp::Timestamp;

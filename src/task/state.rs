@@ -19,7 +19,6 @@ use super::exit::Exit;
 use super::id::TaskId;
 use super::outcome::{Ended, Outcome};
 use super::plan::ExecutionPlan;
-use super::reservation::Reservation;
 use super::spec::TaskSpec;
 use super::timestamp::Timestamp;
 
@@ -146,7 +145,7 @@ pub struct Task {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     task: Task,
-    from_revision: Option<u64>,
+    expected_revision: Option<u64>,
     events: Vec<NewEvent>,
 }
 
@@ -157,30 +156,6 @@ pub struct IllegalTransition {
     pub id: TaskId,
     pub step: &'static str,
     pub state: &'static str,
-}
-
-impl Transition {
-    /// The task after the step.
-    #[must_use]
-    pub const fn task(&self) -> &Task {
-        &self.task
-    }
-
-    /// The revision that the store must still hold; `None` creates the task.
-    #[must_use]
-    pub const fn from_revision(&self) -> Option<u64> {
-        self.from_revision
-    }
-
-    #[must_use]
-    pub fn events(&self) -> &[NewEvent] {
-        &self.events
-    }
-
-    #[must_use]
-    pub fn into_task(self) -> Task {
-        self.task
-    }
 }
 
 impl Task {
@@ -216,7 +191,7 @@ impl Task {
             timeout_at: None,
         };
         let head = Arc::new(Head { id, seq, spec, plan, created_at });
-        Transition { task: Self { head, progress }, from_revision: None, events }
+        Transition { task: Self { head, progress }, expected_revision: None, events }
     }
 
     /// Puts together what the store kept.
@@ -377,7 +352,7 @@ impl Task {
         progress.revision += 1;
         progress.updated_at = progress.updated_at.max(at);
         let task = Self { head: Arc::clone(&self.head), progress };
-        Transition { task, from_revision: Some(self.progress.revision), events }
+        Transition { task, expected_revision: Some(self.progress.revision), events }
     }
 
     fn timeout_event(&self, at: Timestamp) -> NewEvent {
@@ -396,114 +371,6 @@ impl Task {
     }
 }
 
-/// Reading.
-impl Task {
-    #[must_use]
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
-
-    #[must_use]
-    pub const fn progress(&self) -> &Progress {
-        &self.progress
-    }
-
-    #[must_use]
-    pub fn id(&self) -> &TaskId {
-        &self.head.id
-    }
-
-    #[must_use]
-    pub fn spec(&self) -> &TaskSpec {
-        &self.head.spec
-    }
-
-    #[must_use]
-    pub fn plan(&self) -> &ExecutionPlan {
-        &self.head.plan
-    }
-
-    #[must_use]
-    pub const fn state(&self) -> &State {
-        &self.progress.state
-    }
-
-    #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.progress.revision
-    }
-
-    #[must_use]
-    pub const fn updated_at(&self) -> Timestamp {
-        self.progress.updated_at
-    }
-
-    #[must_use]
-    pub const fn reserved_at(&self) -> Option<Timestamp> {
-        self.progress.reserved_at
-    }
-
-    #[must_use]
-    pub const fn kill_requested(&self) -> bool {
-        self.progress.kill_requested_at.is_some()
-    }
-
-    /// The launch that is on its way or running.
-    #[must_use]
-    pub const fn launch_id(&self) -> Option<LaunchId> {
-        match &self.progress.state {
-            State::Launching { launch_id } => Some(*launch_id),
-            State::Running(running) => Some(running.launch_id),
-            State::Queued | State::Ended { .. } => None,
-        }
-    }
-
-    /// What the task reserves when it starts.
-    #[must_use]
-    pub fn demand(&self) -> Reservation {
-        Reservation::of(&self.head.spec)
-    }
-
-    /// The task counts in the ledger now.
-    #[must_use]
-    pub const fn holds_reservation(&self) -> bool {
-        match self.progress.state {
-            State::Launching { .. } | State::Running(_) => true,
-            State::Queued | State::Ended { .. } => false,
-        }
-    }
-
-    #[must_use]
-    pub fn running(&self) -> Option<&Running> {
-        match &self.progress.state {
-            State::Queued | State::Launching { .. } => None,
-            State::Running(running) => Some(running),
-            State::Ended { ran, .. } => ran.as_ref(),
-        }
-    }
-
-    #[must_use]
-    pub fn outcome(&self) -> Option<&Outcome> {
-        match &self.progress.state {
-            State::Queued | State::Launching { .. } | State::Running(_) => None,
-            State::Ended { outcome, .. } => Some(outcome),
-        }
-    }
-
-    #[must_use]
-    pub fn status(&self) -> Status {
-        match &self.progress.state {
-            State::Queued | State::Launching { .. } => Status::Accepted,
-            State::Running(_) => Status::Running,
-            State::Ended { outcome, .. } => match outcome.ended {
-                Ended::Success => Status::Success,
-                Ended::Failed => Status::Failed,
-                Ended::Cancelled => Status::Cancelled,
-            },
-        }
-    }
-}
-
 fn event(event_type: EventType, timestamp: Timestamp, message: Option<String>, data: Option<Value>) -> NewEvent {
     NewEvent { event_type, timestamp, message, data }
 }
@@ -518,5 +385,6 @@ fn end_data(outcome: &Outcome) -> Value {
     Value::Object(data)
 }
 
+mod read;
 #[cfg(test)]
 mod tests;

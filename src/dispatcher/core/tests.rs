@@ -90,7 +90,7 @@ impl Fixture {
 }
 
 fn submit(name: &str) -> Input {
-    Input::Submit { new: new_task(name), reply: oneshot::channel().0 }
+    Input::Submit { new: Box::new(new_task(name)), reply: oneshot::channel().0 }
 }
 
 fn kill(name: &str) -> Input {
@@ -163,7 +163,7 @@ fn an_owned_task_is_killed_by_its_owner_alone() {
     let mut new = new_task("a");
     let draft = crate::task::Draft { program: Some("x".into()), owner: Some("ann".into()), ..Default::default() };
     new.spec = draft.validate(crate::task::CapabilityMode::Adaptive).expect("valid");
-    f.run(vec![Input::Submit { new, reply: oneshot::channel().0 }]);
+    f.run(vec![Input::Submit { new: Box::new(new), reply: oneshot::channel().0 }]);
     assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
     let by = |owner: &str| Input::Kill { id: id("a"), owner: Some(owner.into()), reply: oneshot::channel().0 };
     assert_eq!(f.run(vec![by("bob")]), ["kill refused"]);
@@ -221,7 +221,7 @@ fn a_shrunk_runtime_rejects_what_can_never_start() {
 fn a_failed_commit_changes_nothing_and_tells_those_who_wait() {
     let mut f = fixture(1);
     let (reply, mut answer) = oneshot::channel();
-    let turn = f.turn(vec![Input::Submit { new: new_task("a"), reply }]);
+    let turn = f.turn(vec![Input::Submit { new: Box::new(new_task("a")), reply }]);
     assert!(f.core.undo(turn).is_empty());
     f.check_ledger();
     assert!(f.core.live.is_empty());

@@ -47,10 +47,10 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
 }
 
 fn in_each_state() -> [(&'static str, Task); 4] {
-    let queued = Task::submit(new_task("t"), 1).into_task();
-    let launching = queued.launch(at(1010)).expect("queued").into_task();
-    let started = launching.start(&running(1020)).expect("launching").into_task();
-    let ended = started.finish(&exit(0)).expect("running").into_task();
+    let queued = Task::submit(new_task("t"), 1).task().clone();
+    let launching = queued.launch(at(1010)).expect("queued").task().clone();
+    let started = launching.start(&running(1020)).expect("launching").task().clone();
+    let ended = started.finish(&exit(0)).expect("running").task().clone();
     [("queued", queued), ("launching", launching), ("running", started), ("ended", ended)]
 }
 
@@ -88,10 +88,10 @@ fn a_successful_task_makes_seven_events_in_order() {
 
 #[test]
 fn times_tell_the_truth_when_the_wall_clock_steps_back() {
-    let queued = Task::submit(new_task("t"), 1).into_task();
-    let launching = queued.launch(at(500)).expect("queued").into_task();
-    let started = launching.start(&running(300)).expect("launching").into_task();
-    let ended = started.finish(&exit(0)).expect("running").into_task();
+    let queued = Task::submit(new_task("t"), 1).task().clone();
+    let launching = queued.launch(at(500)).expect("queued").task().clone();
+    let started = launching.start(&running(300)).expect("launching").task().clone();
+    let ended = started.finish(&exit(0)).expect("running").task().clone();
     let started_at = ended.running().expect("ran").started_at;
     let finished_at = ended.outcome().expect("ended").finished_at;
     assert!(ended.head().created_at <= started_at && started_at <= finished_at && finished_at <= ended.updated_at());
@@ -102,7 +102,7 @@ fn times_tell_the_truth_when_the_wall_clock_steps_back() {
 fn a_timeout_is_noted_once_even_when_only_the_exit_tells_it() {
     let [_, _, (_, started), _] = in_each_state();
     let timed_out = Exit { timed_out: true, ..exit(0) };
-    let noted = started.time_out(at(1100)).expect("running").expect("first").into_task();
+    let noted = started.time_out(at(1100)).expect("running").expect("first").task().clone();
     assert!(noted.time_out(at(1101)).expect("running").is_none());
     assert!(!types(&noted.finish(&timed_out).expect("running")).contains(&"timeout_triggered"));
     assert!(types(&started.finish(&timed_out).expect("running")).contains(&"timeout_triggered"));
@@ -123,12 +123,12 @@ fn a_failed_launch_releases_its_reservation() {
 proptest! {
     #[test]
     fn random_walks_keep_the_laws(steps in prop::collection::vec((0..STEPS.len(), 0_i64..5000), 0..40)) {
-        let mut task = Task::submit(new_task("t"), 1).into_task();
+        let mut task = Task::submit(new_task("t"), 1).task().clone();
         for (index, now) in steps {
             let Ok(Some(transition)) = apply(&task, STEPS[index], now) else { continue };
             prop_assert!(!task.status().is_terminal(), "left a terminal state");
-            prop_assert_eq!(transition.from_revision(), Some(task.revision()));
-            let next = transition.into_task();
+            prop_assert_eq!(transition.expected_revision(), Some(task.revision()));
+            let next = transition.task().clone();
             prop_assert_eq!(next.revision(), task.revision() + 1);
             prop_assert!(next.updated_at() >= task.updated_at());
             let json = serde_json::to_string(next.progress()).expect("serialises");

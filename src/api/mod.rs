@@ -1,0 +1,22 @@
+//! The wire: every type that a client sends or gets, its strict reading and its description for the OpenAPI document.
+//! It knows tasks and amounts; it must not know HTTP, the store or the dispatcher.
+
+pub mod error;
+pub mod event;
+pub mod health;
+pub mod inline;
+pub mod parse;
+pub mod plan;
+pub mod runtime;
+pub mod status;
+mod strict;
+pub mod submit;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use error::{ErrorCode, ErrorEnvelope};
+pub use event::EventRecord;
+pub use parse::{Malformed, parse};
+pub use status::TaskStatusResponse;
+pub use submit::{SubmitTaskRequest, SubmitTaskResponse};

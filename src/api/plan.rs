@@ -1,0 +1,139 @@
+//! The execution plan on the wire: what was asked for beside what is enforced.
+
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::{Deserialize, Serialize};
+
+use super::submit::{CapabilityMode, SandboxProfile};
+use crate::task;
+
+/// What is enforced for the task, and what was asked for and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionPlan {
+    /// What happens when something that was asked for cannot be enforced.
+    pub capability_mode: CapabilityMode,
+    /// The sandbox that was asked for.
+    pub requested_sandbox: SandboxProfile,
+    /// The sandbox in which the task runs.
+    pub effective_sandbox: SandboxProfile,
+    /// Each limit and whether it is enforced.
+    pub resource_enforcement: ResourceEnforcement,
+    /// Something that was asked for is not enforced; `fallback_reasons` says what.
+    pub degraded: bool,
+    /// One sentence for each thing that was asked for and is not enforced.
+    pub fallback_reasons: Vec<String>,
+    /// What the caller should know although nothing that it asked for is missing.
+    pub capability_warnings: Vec<String>,
+}
+
+/// Each limit of the task and whether it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceEnforcement {
+    /// Wall-clock limit in milliseconds; always enforced.
+    pub wall_time_ms: u64,
+    /// CPU time limit in seconds; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_time_sec: Option<u64>,
+    /// Whether the CPU time limit is enforced.
+    pub cpu_time_enforced: bool,
+    /// Memory limit in bytes; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Whether the memory limit is enforced.
+    pub memory_enforced: bool,
+    /// Limit on the number of processes; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_max: Option<u64>,
+    /// Whether the limit on processes is enforced.
+    pub pids_enforced: bool,
+    /// Whether a cgroup of its own holds the task.
+    pub cgroup_enforced: bool,
+    /// Whether a death by the kernel's out-of-memory killer would be recognised.
+    pub oom_detection: bool,
+}
+
+impl From<&task::ExecutionPlan> for ExecutionPlan {
+    fn from(plan: &task::ExecutionPlan) -> Self {
+        let task::ExecutionPlan {
+            capability_mode,
+            requested_sandbox,
+            effective_sandbox,
+            resource_enforcement,
+            degraded,
+            fallback_reasons,
+            capability_warnings,
+        } = plan;
+        Self {
+            capability_mode: (*capability_mode).into(),
+            requested_sandbox: (*requested_sandbox).into(),
+            effective_sandbox: (*effective_sandbox).into(),
+            resource_enforcement: resource_enforcement.into(),
+            degraded: *degraded,
+            fallback_reasons: fallback_reasons.clone(),
+            capability_warnings: capability_warnings.clone(),
+        }
+    }
+}
+
+impl From<&task::ResourceEnforcement> for ResourceEnforcement {
+    fn from(enforcement: &task::ResourceEnforcement) -> Self {
+        let task::ResourceEnforcement {
+            wall_time_ms,
+            cpu_time_sec,
+            cpu_time_enforced,
+            memory_bytes,
+            memory_enforced,
+            pids_max,
+            pids_enforced,
+            cgroup_enforced,
+            oom_detection,
+        } = *enforcement;
+        Self {
+            wall_time_ms,
+            cpu_time_sec,
+            cpu_time_enforced,
+            memory_bytes,
+            memory_enforced,
+            pids_max,
+            pids_enforced,
+            cgroup_enforced,
+            oom_detection,
+        }
+    }
+}
+
+impl Example for ExecutionPlan {
+    fn example() -> Self {
+        Self {
+            capability_mode: CapabilityMode::Adaptive,
+            requested_sandbox: SandboxProfile::LinuxSandbox,
+            effective_sandbox: SandboxProfile::LinuxSandbox,
+            resource_enforcement: ResourceEnforcement::example(),
+            degraded: true,
+            fallback_reasons: vec![
+                "limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into(),
+            ],
+            capability_warnings: vec![],
+        }
+    }
+}
+
+impl Example for ResourceEnforcement {
+    fn example() -> Self {
+        Self {
+            wall_time_ms: 60_000,
+            cpu_time_sec: Some(30),
+            cpu_time_enforced: true,
+            memory_bytes: Some(268_435_456),
+            memory_enforced: true,
+            pids_max: Some(64),
+            pids_enforced: false,
+            cgroup_enforced: false,
+            oom_detection: false,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Strict reading of request fields, where serde's own derive is too generous: it takes an array for an object and an
+//! object for an enum, and lets the last of two equal keys win. `null` is a missing field.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::task::validate::MAX_INTEGER;
+
+/// An enum whose values are fixed words on the wire.
+pub(super) trait Words: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// A whole request.
+pub(super) struct Root<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Root<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// A required object.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(ObjectVisitor(PhantomData))
+}
+
+pub(super) fn optional_object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_any(OrNull(ObjectVisitor(PhantomData)))
+}
+
+/// Text by text, each key once.
+pub(super) fn optional_map<'de, D>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_any(OrNull(MapVisitor))
+}
+
+/// An integer; whether it is in range is validation's business, which says the same words.
+pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(OrNull(LimitVisitor))
+}
+
+pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(WordVisitor(PhantomData))
+}
+
+pub(super) fn optional_word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Words,
+{
+    deserializer.deserialize_any(OrNull(WordVisitor(PhantomData)))
+}
+
+/// Answers `None` to `null` and hands everything else on.
+struct OrNull<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for OrNull<V> {
+    type Value = Option<V::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, v: bool) -> Result<Self::Value, E> {
+        self.0.visit_bool(v).map(Some)
+    }
+
+    fn visit_i64<E: Error>(self, v: i64) -> Result<Self::Value, E> {
+        self.0.visit_i64(v).map(Some)
+    }
+
+    fn visit_u64<E: Error>(self, v: u64) -> Result<Self::Value, E> {
+        self.0.visit_u64(v).map(Some)
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Self::Value, E> {
+        self.0.visit_f64(v).map(Some)
+    }
+
+    fn visit_str<E: Error>(self, v: &str) -> Result<Self::Value, E> {
+        self.0.visit_str(v).map(Some)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_map(map).map(Some)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+struct MapVisitor;
+
+impl<'de> Visitor<'de> for MapVisitor {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object whose values are strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry::<String, String>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("must not hold the key {key:?} twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+struct LimitVisitor;
+
+impl LimitVisitor {
+    fn refuse<E: Error>(value: impl fmt::Display) -> E {
+        E::custom(format!("must be an integer from 1 to {MAX_INTEGER}, not {value}"))
+    }
+}
+
+impl Visitor<'_> for LimitVisitor {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer from 1 to {MAX_INTEGER}")
+    }
+
+    fn visit_u64<E: Error>(self, v: u64) -> Result<u64, E> {
+        Ok(v)
+    }
+
+    fn visit_i64<E: Error>(self, v: i64) -> Result<u64, E> {
+        u64::try_from(v).map_err(|_| Self::refuse(v))
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<u64, E> {
+        Err(Self::refuse(v))
+    }
+}
+
+struct WordVisitor<T>(PhantomData<T>);
+
+impl<T: Words> Visitor<'_> for WordVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (word, _)) in T::WORDS.iter().enumerate() {
+            write!(f, "{}`{word}`", if index == 0 { "" } else { " or " })?;
+        }
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, v: &str) -> Result<T, E> {
+        let found = T::WORDS.iter().find(|(word, _)| *word == v);
+        found.map(|(_, value)| *value).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+    }
+}

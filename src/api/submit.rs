@@ -1,0 +1,363 @@
+//! Submission: the request as a client writes it, and the answer.
+
+use std::collections::BTreeMap;
+
+use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use super::strict::{self, Words};
+use crate::task::spec::{self, Draft, DraftKind, Profile};
+use crate::task::{InvalidField, TaskId};
+
+/// A task to be run.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitTaskRequest {
+    /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a random UUID.
+    #[oai(validator(min_length = 1, max_length = 128))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// What is run.
+    #[serde(deserialize_with = "strict::object")]
+    pub execution: ExecutionSpec,
+    /// Limits of time, memory, processes and inlined output.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceLimits>,
+    /// The sandbox in which the task runs.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxPolicy>,
+    /// What happens when something that is asked for cannot be enforced.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<TaskPolicy>,
+    /// What the control plane says about the task.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub control_context: Option<ControlContext>,
+    /// Free text by text; the status answer gives it back.
+    #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What is run: a command or a script.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionSpec {
+    /// Whether `program` or `script` is run.
+    #[serde(deserialize_with = "strict::word")]
+    pub kind: ExecutionKind,
+    /// The program of a command; found through the task's own `PATH` when it holds no `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Arguments of the program or of the script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    /// The text of a script; it is stored in the task directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The program that runs the script and its own arguments; the path of the script is appended. Absent or empty:
+    /// `/bin/sh`. The first word must not be blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<Vec<String>>,
+    /// Environment of the task, beside `PATH`, `HOME`, `LANG`, `TMPDIR` and `USER` of the server. Names must not be
+    /// empty and must hold neither `=` nor NUL.
+    #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+}
+
+/// The kind of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionKind {
+    /// Runs `program` with `args`.
+    Command,
+    /// Runs `script` under `interpreter`.
+    Script,
+}
+
+/// Limits of the task; absent ones are not set, unless a default is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimits {
+    /// Wall-clock time in milliseconds; then SIGTERM, and SIGKILL after the grace.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub wall_time_ms: Option<u64>,
+    /// CPU time in seconds (`RLIMIT_CPU`).
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub cpu_time_sec: Option<u64>,
+    /// Memory in bytes; the execution plan says how it is enforced.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Number of processes and threads at a time.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub pids_max: Option<u64>,
+    /// How many bytes of standard output a status answer inlines.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub stdout_max_bytes: Option<u64>,
+    /// How many bytes of standard error a status answer inlines.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub stderr_max_bytes: Option<u64>,
+}
+
+/// The sandbox of the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxPolicy {
+    /// The sandbox that is asked for.
+    #[serde(default, deserialize_with = "strict::optional_word", skip_serializing_if = "Option::is_none")]
+    pub profile: Option<SandboxProfile>,
+    /// The working directory, relative to the task's `workspace/`; no `..`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_subdir: Option<String>,
+    /// The root file system for `chroot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<String>,
+    /// Whether `rootfs` becomes the task's root; needs the profile `linux_sandbox` and a `rootfs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chroot: Option<bool>,
+    /// Which namespaces of its own a `linux_sandbox` task gets.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<NamespaceConfig>,
+}
+
+/// How far a task is kept from the rest of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxProfile {
+    /// A process group of its own.
+    Process,
+    /// Namespaces of its own.
+    LinuxSandbox,
+}
+
+/// Namespaces that the task gets of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// Mount points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<bool>,
+    /// Process ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<bool>,
+    /// Host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uts: Option<bool>,
+    /// System V IPC and POSIX message queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipc: Option<bool>,
+    /// Network: with true the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<bool>,
+}
+
+/// How the task deals with what this runtime cannot enforce.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct TaskPolicy {
+    /// Absent: the server's default, see `/api/v1/runtime/config`.
+    #[serde(default, deserialize_with = "strict::optional_word", skip_serializing_if = "Option::is_none")]
+    pub capability_mode: Option<CapabilityMode>,
+}
+
+/// What happens when something that is asked for cannot be enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum CapabilityMode {
+    /// The task runs all the same, and its plan says what is missing.
+    Adaptive,
+    /// The task is refused.
+    Strict,
+}
+
+/// What the control plane says about the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+#[serde(deny_unknown_fields)]
+pub struct ControlContext {
+    /// In which mode the control plane runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane_mode: Option<String>,
+    /// Whose quota the task counts against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Whoever kills the task must name this owner in `x-execgo-owner`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The profile that this runtime should have; another one is a warning, or a refusal for a strict task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_runtime_profile: Option<String>,
+    /// Refuse the task when its sandbox cannot be had in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_strict_sandbox: Option<bool>,
+    /// Resources are always reserved; kept for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_resource_reservation: Option<bool>,
+    /// Text by text. Keys must not be empty and must not hold `=`.
+    #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// The task is stored durably and queued.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[oai(example)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitTaskResponse {
+    /// The name of the task.
+    pub task_id: String,
+    /// Equals `task_id`.
+    pub handle_id: String,
+    /// Always `accepted`.
+    pub status: super::status::TaskStatus,
+}
+
+impl SubmitTaskRequest {
+    /// The id that the client gave, if any, and everything else as a draft to be validated.
+    ///
+    /// # Errors
+    /// `task_id` is none.
+    pub fn into_draft(self) -> Result<(Option<TaskId>, Draft), InvalidField> {
+        let Self { task_id, execution, limits, sandbox, policy, control_context, metadata } = self;
+        let parse = |raw: String| TaskId::parse(&raw).map_err(|e| InvalidField::new("task_id", e.to_string()));
+        let task_id = task_id.map(parse).transpose()?;
+        let mut draft = Draft { metadata, ..Draft::default() };
+        execution.fill(&mut draft);
+        limits.unwrap_or_default().fill(&mut draft);
+        sandbox.unwrap_or_default().fill(&mut draft);
+        let TaskPolicy { capability_mode } = policy.unwrap_or_default();
+        draft.capability_mode = capability_mode.map(Into::into);
+        control_context.unwrap_or_default().fill(&mut draft);
+        Ok((task_id, draft))
+    }
+}
+
+impl ExecutionSpec {
+    fn fill(self, draft: &mut Draft) {
+        let Self { kind, program, args, script, interpreter, env } = self;
+        draft.kind = match kind {
+            ExecutionKind::Command => DraftKind::Command,
+            ExecutionKind::Script => DraftKind::Script,
+        };
+        (draft.program, draft.args, draft.env) = (program, args, env);
+        (draft.script, draft.interpreter) = (script, interpreter);
+    }
+}
+
+impl ResourceLimits {
+    fn fill(self, draft: &mut Draft) {
+        let Self { wall_time_ms, cpu_time_sec, memory_bytes, pids_max, stdout_max_bytes, stderr_max_bytes } = self;
+        (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
+        (draft.memory_bytes, draft.pids_max) = (memory_bytes, pids_max);
+        (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
+    }
+}
+
+impl SandboxPolicy {
+    fn fill(self, draft: &mut Draft) {
+        let Self { profile, workspace_subdir, rootfs, chroot, namespaces } = self;
+        draft.profile = profile.map(Into::into);
+        (draft.workspace_subdir, draft.rootfs, draft.chroot) = (workspace_subdir, rootfs, chroot);
+        draft.namespaces = namespaces.map(Into::into);
+    }
+}
+
+impl ControlContext {
+    fn fill(self, draft: &mut Draft) {
+        let Self {
+            control_plane_mode,
+            tenant,
+            owner,
+            expected_runtime_profile,
+            requires_strict_sandbox,
+            requires_resource_reservation,
+            labels,
+        } = self;
+        (draft.control_plane_mode, draft.tenant, draft.owner) = (control_plane_mode, tenant, owner);
+        draft.expected_runtime_profile = expected_runtime_profile;
+        draft.requires_strict_sandbox = requires_strict_sandbox;
+        draft.requires_resource_reservation = requires_resource_reservation;
+        draft.labels = labels;
+    }
+}
+
+impl From<NamespaceConfig> for spec::Namespaces {
+    fn from(config: NamespaceConfig) -> Self {
+        let NamespaceConfig { mount, pid, uts, ipc, net } = config;
+        let default = Self::default();
+        Self {
+            mount: mount.unwrap_or(default.mount),
+            pid: pid.unwrap_or(default.pid),
+            uts: uts.unwrap_or(default.uts),
+            ipc: ipc.unwrap_or(default.ipc),
+            net: net.unwrap_or(default.net),
+        }
+    }
+}
+
+impl Words for ExecutionKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("command", Self::Command), ("script", Self::Script)];
+}
+
+impl Words for SandboxProfile {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(Profile::Process.as_str(), Self::Process), (Profile::LinuxSandbox.as_str(), Self::LinuxSandbox)];
+}
+
+impl Words for CapabilityMode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (spec::CapabilityMode::Adaptive.as_str(), Self::Adaptive),
+        (spec::CapabilityMode::Strict.as_str(), Self::Strict),
+    ];
+}
+
+impl From<SandboxProfile> for Profile {
+    fn from(profile: SandboxProfile) -> Self {
+        match profile {
+            SandboxProfile::Process => Self::Process,
+            SandboxProfile::LinuxSandbox => Self::LinuxSandbox,
+        }
+    }
+}
+
+impl From<Profile> for SandboxProfile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Process => Self::Process,
+            Profile::LinuxSandbox => Self::LinuxSandbox,
+        }
+    }
+}
+
+impl From<CapabilityMode> for spec::CapabilityMode {
+    fn from(mode: CapabilityMode) -> Self {
+        match mode {
+            CapabilityMode::Adaptive => Self::Adaptive,
+            CapabilityMode::Strict => Self::Strict,
+        }
+    }
+}
+
+impl From<spec::CapabilityMode> for CapabilityMode {
+    fn from(mode: spec::CapabilityMode) -> Self {
+        match mode {
+            spec::CapabilityMode::Adaptive => Self::Adaptive,
+            spec::CapabilityMode::Strict => Self::Strict,
+        }
+    }
+}
+
+mod examples;

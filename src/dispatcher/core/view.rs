@@ -1,0 +1,53 @@
+//! What can be seen of the dispatcher's memory.
+
+use super::Core;
+use crate::dispatcher::handle::{ActiveReservation, Resources, TenantResources};
+use crate::ledger::Account;
+use crate::task::Task;
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dispatcher) struct Load {
+    pub queued: u64,
+    /// Tasks that are launching or running.
+    pub reserved: u64,
+    pub account: Account,
+}
+
+impl Core {
+    pub fn resources(&self) -> Resources {
+        let mut active: Vec<_> = self.live.values().filter_map(|live| active_reservation(&live.task)).collect();
+        active.sort_by(|a, b| (a.reserved_at, &a.task_id).cmp(&(b.reserved_at, &b.task_id)));
+        let tenants = self.ledger.tenants();
+        Resources {
+            whole: *self.ledger.whole(),
+            waiting: (self.live.len() - active.len()) as u64,
+            active,
+            tenants: tenants.map(|(name, a)| TenantResources { tenant: name.to_owned(), account: *a }).collect(),
+        }
+    }
+
+    /// For the gauges.
+    pub fn load(&self) -> Load {
+        let account = *self.ledger.whole();
+        Load { queued: self.queue.len() as u64, reserved: account.reserved.task_slots, account }
+    }
+
+    /// The live tasks that have a launch and no end yet: for recovery.
+    pub fn launched(&self) -> Vec<Task> {
+        self.live
+            .values()
+            .filter(|l| l.task.launch_id().is_some() && l.ending.is_none())
+            .map(|l| l.task.clone())
+            .collect()
+    }
+}
+
+fn active_reservation(task: &Task) -> Option<ActiveReservation> {
+    task.holds_reservation().then(|| ActiveReservation {
+        task_id: task.id().clone(),
+        status: task.status(),
+        reservation: task.demand(),
+        reserved_at: task.reserved_at(),
+    })
+}

@@ -1,0 +1,191 @@
+//! A stand-in for the dispatcher, for tests of what is in front of it: a real store and real transitions, but tasks
+//! start and end only when the test says so.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+
+use super::handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+use super::input::{Input, Question};
+use super::waiters::Waiters;
+use crate::ledger::{Capacity, Ledger};
+use crate::store::{self, Readers, Writer};
+use crate::task::testing;
+use crate::task::{NewTask, State, Task, TaskId, Timestamp, Transition};
+
+/// What the stand-in refuses and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub capacity: Capacity,
+    pub quotas: BTreeMap<String, Capacity>,
+    pub max_queued_tasks: u64,
+    pub available: Result<(), Unavailable>,
+    /// Every task succeeds at once.
+    pub run_at_once: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            capacity: Capacity { task_slots: 4, memory_bytes: Some(1 << 30), pids: None },
+            quotas: BTreeMap::from([("acme".into(), Capacity { task_slots: 1, memory_bytes: None, pids: Some(8) })]),
+            max_queued_tasks: 3,
+            available: Ok(()),
+            run_at_once: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Fake {
+    pub dispatcher: Dispatcher,
+    pub readers: Readers,
+    desk: Arc<Mutex<Desk>>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    rules: Rules,
+    writer: Writer,
+    ledger: Ledger,
+    waiters: Waiters,
+}
+
+impl Fake {
+    /// A store in `dir` and a thread that ends with the last handle.
+    pub fn new(dir: &Path, rules: Rules) -> Self {
+        let (writer, readers) = store::open(&dir.join("runtime.db")).expect("opens");
+        let (inbox, inputs) = mpsc::channel();
+        let waiters = Waiters::default();
+        let dispatcher = Dispatcher::new(inbox, waiters.clone());
+        let ledger = Ledger::new(rules.capacity, &rules.quotas);
+        let desk = Arc::new(Mutex::new(Desk { rules, writer, ledger, waiters }));
+        let worker = Arc::clone(&desk);
+        std::thread::spawn(move || {
+            for input in inputs {
+                worker.lock().expect("not poisoned").handle(input);
+            }
+        });
+        Self { dispatcher, readers, desk }
+    }
+
+    pub fn start(&self, id: &TaskId) -> Task {
+        let mut desk = self.desk();
+        let launch = desk.task(id).launch(Timestamp::now()).expect("queued");
+        let mut running = testing::running(Timestamp::now().as_millis());
+        running.started_monotonic_ms = 1;
+        desk.ledger.reserve(id, launch.task().demand(), launch.task().spec().control.tenant.as_deref());
+        let start = launch.task().start(&running).expect("launching");
+        desk.commit(vec![launch, start])
+    }
+
+    pub fn finish(&self, id: &TaskId, code: i32) -> Task {
+        let mut desk = self.desk();
+        let exit = crate::task::Exit { at: Timestamp::now(), ..testing::exit(code) };
+        let finish = desk.task(id).finish(&exit).expect("running");
+        desk.ledger.release(id);
+        desk.commit(vec![finish])
+    }
+
+    /// A store that is found broken by everything that comes.
+    pub fn set_available(&self, available: Result<(), Unavailable>) {
+        self.desk().rules.available = available;
+    }
+
+    /// Somebody waits for a change of this task.
+    pub fn waits_for(&self, id: &TaskId) -> bool {
+        self.desk().waiters.has(id)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().expect("not poisoned")
+    }
+}
+
+impl Desk {
+    fn handle(&mut self, input: Input) {
+        // A reply that nobody waits for any more is dropped.
+        match input {
+            Input::Submit { new, reply } => drop(reply.send(self.submit(*new))),
+            Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
+            Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
+            Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
+            _ => unreachable!("nothing behind the stand-in sends anything"),
+        }
+    }
+
+    fn submit(&mut self, new: NewTask) -> Result<Task, SubmitError> {
+        self.rules.available?;
+        if let Some(task) = self.writer.task(&new.id).expect("reads") {
+            return Err(SubmitError::Conflict { task_id: new.id, status: task.status() });
+        }
+        let demand = crate::task::Reservation::of(&new.spec);
+        self.ledger.check_ever_fits(demand, new.spec.control.tenant.as_deref())?;
+        let waiting = self.waiting();
+        if waiting >= self.rules.max_queued_tasks {
+            return Err(SubmitError::QueueFull { max_queued_tasks: self.rules.max_queued_tasks });
+        }
+        let seq = self.writer.last_seq().expect("reads") + 1;
+        let task = self.commit(vec![Task::submit(new, seq)]);
+        if self.rules.run_at_once {
+            self.run(&task);
+        }
+        Ok(task)
+    }
+
+    fn run(&mut self, task: &Task) {
+        let now = Timestamp::now();
+        let launch = task.launch(now).expect("queued");
+        let start = launch.task().start(&testing::running(now.as_millis())).expect("launching");
+        let finish = start.task().finish(&testing::exit(0)).expect("running");
+        self.commit(vec![launch, start, finish]);
+    }
+
+    fn kill(&mut self, id: &TaskId, owner: Option<String>) -> Result<Task, KillError> {
+        self.rules.available?;
+        let task = self.writer.task(id).expect("reads").ok_or_else(|| KillError::NotFound(id.clone()))?;
+        if task.spec().control.owner.is_some() && task.spec().control.owner != owner {
+            return Err(KillError::NotOwner);
+        }
+        let now = Timestamp::now();
+        let step = match task.state() {
+            State::Queued => Some(task.cancel(now).expect("queued")),
+            State::Launching { .. } | State::Running(_) => task.request_kill(now).expect("lives"),
+            State::Ended { .. } => None,
+        };
+        Ok(step.map_or(task, |step| self.commit(vec![step])))
+    }
+
+    fn resources(&self) -> Resources {
+        let live = self.writer.live_tasks().expect("reads");
+        let active = live.iter().filter(|task| task.holds_reservation()).map(|task| ActiveReservation {
+            task_id: task.id().clone(),
+            status: task.status(),
+            reservation: task.demand(),
+            reserved_at: task.reserved_at(),
+        });
+        let tenants = self.ledger.tenants();
+        let tenants = tenants.map(|(name, account)| TenantResources { tenant: name.to_owned(), account: *account });
+        Resources {
+            whole: *self.ledger.whole(),
+            active: active.collect(),
+            waiting: self.waiting(),
+            tenants: tenants.collect(),
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        self.writer.live_tasks().expect("reads").iter().filter(|task| !task.holds_reservation()).count() as u64
+    }
+
+    fn task(&self, id: &TaskId) -> Task {
+        self.writer.task(id).expect("reads").expect("there")
+    }
+
+    fn commit(&mut self, steps: Vec<Transition>) -> Task {
+        self.writer.commit(&steps).expect("commits");
+        let task = steps.last().expect("a step").task().clone();
+        self.waiters.publish(task.id());
+        task
+    }
+}

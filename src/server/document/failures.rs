@@ -1,0 +1,37 @@
+//! Which failures each operation can answer with. What a client cannot provoke at a documented path and method
+//! (405, 404 for a path) is not listed.
+
+/// Status and what it means.
+type Failure = (&'static str, &'static str);
+
+const INVALID: Failure = ("400", "The request is wrong; the message names the field.");
+const REFUSED: Failure = (
+    "400",
+    "The request is wrong (`invalid_input`), a strict task asks for what this runtime cannot enforce \
+     (`unsupported_capability`), or it asks for more than there ever is (`insufficient_resources`).",
+);
+const NOT_OWNER: Failure = ("403", "The task belongs to another owner.");
+const NO_TASK: Failure = ("404", "There is no such task.");
+const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
+const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
+const NO_JSON: Failure = ("415", "The body is not declared as `application/json`.");
+const QUEUE_FULL: Failure = ("429", "The queue is full; try again after `Retry-After` seconds.");
+const INTERNAL: Failure = ("500", "A fault of the runtime; its log has the `x-request-id`.");
+const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down, or its store is gone.");
+
+/// All failures of an operation.
+///
+/// # Panics
+/// The operation is new and not listed here yet; the test of the document sees it first.
+pub(super) fn of(operation_id: &str) -> &'static [Failure] {
+    match operation_id {
+        "submit_task" => &[REFUSED, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
+        "get_task" | "get_task_events" => &[INVALID, NO_TASK, INTERNAL, UNAVAILABLE],
+        "kill_task" => &[INVALID, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, INTERNAL, UNAVAILABLE],
+        "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, INTERNAL],
+        "get_runtime_resources" => &[INVALID, INTERNAL, UNAVAILABLE],
+        "get_readiness" => &[INTERNAL, UNAVAILABLE],
+        "get_liveness" | "get_metrics" => &[INTERNAL],
+        unknown => panic!("the failures of the operation {unknown} are not listed"),
+    }
+}

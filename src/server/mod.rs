@@ -1,0 +1,84 @@
+//! HTTP: routes, one verb a file, and the one place where a failure becomes a status. It decides nothing about tasks:
+//! it reads, validates and asks the dispatcher or the readers.
+
+mod accept;
+mod body;
+pub mod document;
+mod edge;
+mod events;
+mod fault;
+mod health;
+mod kill;
+mod metrics;
+mod params;
+mod routes;
+mod runtime;
+mod status;
+mod submit;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::capability::Manifest;
+use crate::config::Config;
+use crate::dispatcher::Dispatcher;
+use crate::metrics::Metrics;
+use crate::store::Readers;
+use crate::task::Timestamp;
+
+/// What the handlers work with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub config: Arc<Config>,
+    pub runtime_id: String,
+    pub started_at: Timestamp,
+    pub manifest: Arc<Manifest>,
+    pub dispatcher: Dispatcher,
+    pub readers: Readers,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The context and what belongs to this one run of the server.
+struct Shared {
+    context: Context,
+    listen_addr: SocketAddr,
+    shutdown: CancellationToken,
+    /// Work that must end although its client left.
+    unfinished: TaskTracker,
+}
+
+/// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
+/// `server.shutdown_timeout_ms` and returns.
+///
+/// # Errors
+/// The listener has no local address.
+pub async fn serve(listener: TcpListener, context: Context, shutdown: CancellationToken) -> io::Result<()> {
+    let listen_addr = listener.local_addr()?;
+    let (header_timeout_ms, shutdown_timeout_ms) =
+        (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
+    let unfinished = TaskTracker::new();
+    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
+    let app = Arc::new(routes::app(Arc::new(shared)));
+    let connections = accept::Connections::new(app, listen_addr, Duration::from_millis(header_timeout_ms));
+    tracing::info!(%listen_addr, "listening");
+    connections.accept_until(&listener, &shutdown).await;
+    drop(listener);
+    let drained = async {
+        connections.drain().await;
+        unfinished.close();
+        unfinished.wait().await;
+    };
+    if tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained).await.is_err() {
+        tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Parameters that are not in the body. Poem's own extractors name the type where a client wants the rule.
+
+use std::time::Duration;
+
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use super::fault::Fault;
+use crate::task::InvalidField;
+
+/// Longest wait of one request.
+pub(super) const MAX_WAIT_MS: u64 = 600_000;
+
+/// `?wait_ms=N`: how long a status request may wait for the end of the task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wait(pub(super) Duration);
+
+impl Wait {
+    fn parse(raw: &str) -> Result<Self, InvalidField> {
+        let millis = raw.parse::<u64>().ok().filter(|millis| *millis <= MAX_WAIT_MS && raw.starts_with(is_digit));
+        let millis = millis.ok_or_else(|| {
+            let raw: String = raw.chars().take(80).collect();
+            InvalidField::new("wait_ms", format!("must be an integer from 0 to {MAX_WAIT_MS}, not {raw:?}"))
+        })?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+/// `u64::from_str` takes a sign, JSON Schema's `integer` in a query does not need one.
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+impl<'a> ApiExtractor<'a> for Wait {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        let schema = MetaSchema {
+            minimum: Some(0.),
+            maximum: Some(MAX_WAIT_MS as f64),
+            ..MetaSchema::new_with_format("integer", "int64")
+        };
+        Some(MetaSchemaRef::Inline(Box::new(schema)))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let given = query.iter().find(|(name, _)| name == options.name);
+        Ok(given.map(|(_, raw)| Self::parse(raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
+    }
+}
+
+/// `x-execgo-owner`: whoever kills a task that has an owner must name it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owner(pub(super) Option<String>);
+
+impl<'a> ApiExtractor<'a> for Owner {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        // Not `to_str`, which takes ASCII only: an owner may have any name. What is no text matches no owner.
+        let value = request.headers().get(options.name);
+        Ok(Self(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())))
+    }
+}

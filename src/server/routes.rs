@@ -1,0 +1,182 @@
+//! The table of contents: every operation, its documentation and the verb that does it.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem::{EndpointExt, IntoEndpoint, Route, get};
+use poem_openapi::param::Path;
+use poem_openapi::{OpenApi, OpenApiService, Tags};
+
+use super::body::{Json, NoFields};
+use super::edge::Edge;
+use super::fault::Fault;
+use super::metrics::Exposition;
+use super::params::{Owner, Wait};
+use super::{Shared, document, events, health, kill, metrics, runtime, status, submit};
+use crate::api::health::HealthResponse;
+use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
+use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
+
+/// Paths that the document does not describe: the document itself and what shows it.
+pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
+
+const DESCRIPTION: &str = concat!(
+    env!("CARGO_PKG_DESCRIPTION"),
+    ".\n\nEvery failure is an `ErrorEnvelope`. In requests `null` means the same as a missing field, and unknown fields, \
+     unknown query parameters below `/api` and keys given twice are refused by name. In answers absent fields are left \
+     out. Times are RFC 3339 in UTC with milliseconds."
+);
+
+type Ctx<'a> = Data<&'a Arc<Shared>>;
+type Answer<T> = Result<T, Fault>;
+
+/// Everything that is served.
+pub(super) fn app(shared: Arc<Shared>) -> Edge {
+    let metrics = Arc::clone(&shared.context.metrics);
+    let document = document::Pages::new();
+    let described = Arc::new(service().into_endpoint());
+    // Not nested at `/`, which would hide the index.
+    let route = Route::new()
+        .at("/", get(document.index()))
+        .at("/docs", get(document.docs()))
+        .at("/openapi.json", get(document.json()))
+        .at("/healthz", Arc::clone(&described))
+        .at("/readyz", Arc::clone(&described))
+        .at("/metrics", Arc::clone(&described))
+        .nest_no_strip("/api", described)
+        .data(shared);
+    Edge::new(route.map_to_response().boxed(), metrics)
+}
+
+pub(super) fn service() -> OpenApiService<Api, ()> {
+    OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Submit, watch and end tasks.
+    Tasks,
+    /// What this runtime is, can and holds.
+    Runtime,
+    /// For probers and monitors.
+    Health,
+}
+
+pub(super) struct Api;
+
+#[OpenApi]
+impl Api {
+    /// Submit a task
+    ///
+    /// The answer means that the task is stored durably and queued.
+    #[oai(path = "/api/v1/tasks", method = "post", operation_id = "submit_task", tag = "Tag::Tasks")]
+    async fn submit_task(&self, ctx: Ctx<'_>, request: Json<SubmitTaskRequest>) -> Answer<Json<SubmitTaskResponse>> {
+        Ok(Json(submit::submit(ctx.0, request.0).await?))
+    }
+
+    /// Status of a task
+    ///
+    /// With `wait_ms` the answer comes at the end of the task, or after that many milliseconds if it still lives.
+    #[oai(path = "/api/v1/tasks/:task_id", method = "get", operation_id = "get_task", tag = "Tag::Tasks")]
+    async fn get_task(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// How many milliseconds to wait at most for the end of the task.
+        wait_ms: Wait,
+    ) -> Answer<Json<TaskStatusResponse>> {
+        Ok(Json(status::status(ctx.0, &task_id, wait_ms.0).await?))
+    }
+
+    /// End a task
+    ///
+    /// A waiting task is cancelled and never starts. A running one gets SIGTERM, and SIGKILL after the grace. An ended
+    /// one stays as it is. Asking again changes nothing. The body is empty or `{}`.
+    #[oai(path = "/api/v1/tasks/:task_id/kill", method = "post", operation_id = "kill_task", tag = "Tag::Tasks")]
+    async fn kill_task(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// The task's `control_context.owner`, when it has one.
+        #[oai(name = "x-execgo-owner")]
+        owner: Owner,
+        _body: NoFields,
+    ) -> Answer<Json<TaskStatusResponse>> {
+        Ok(Json(kill::kill(ctx.0, &task_id, owner.0).await?))
+    }
+
+    /// Events of a task
+    ///
+    /// In the order in which they happened.
+    #[oai(path = "/api/v1/tasks/:task_id/events", method = "get", operation_id = "get_task_events", tag = "Tag::Tasks")]
+    async fn get_task_events(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+    ) -> Answer<Json<Vec<EventRecord>>> {
+        Ok(Json(events::events(ctx.0, &task_id).await?))
+    }
+
+    /// Identity of the runtime
+    #[oai(path = "/api/v1/runtime/info", method = "get", operation_id = "get_runtime_info", tag = "Tag::Runtime")]
+    async fn get_runtime_info(&self, ctx: Ctx<'_>) -> Answer<Json<RuntimeInfo>> {
+        Ok(Json(runtime::info(ctx.0)))
+    }
+
+    /// Capabilities of the runtime
+    ///
+    /// A capability is true only because it was tried when the server started.
+    #[oai(
+        path = "/api/v1/runtime/capabilities",
+        method = "get",
+        operation_id = "get_runtime_capabilities",
+        tag = "Tag::Runtime"
+    )]
+    async fn get_runtime_capabilities(&self, ctx: Ctx<'_>) -> Answer<Json<CapabilityManifest>> {
+        Ok(Json(runtime::capabilities(ctx.0)))
+    }
+
+    /// Configuration of the runtime
+    #[oai(path = "/api/v1/runtime/config", method = "get", operation_id = "get_runtime_config", tag = "Tag::Runtime")]
+    async fn get_runtime_config(&self, ctx: Ctx<'_>) -> Answer<Json<RuntimeConfig>> {
+        Ok(Json(runtime::config(ctx.0)))
+    }
+
+    /// Resources of the runtime
+    ///
+    /// One consistent view: what is reserved and what is available add up to the capacity.
+    #[oai(
+        path = "/api/v1/runtime/resources",
+        method = "get",
+        operation_id = "get_runtime_resources",
+        tag = "Tag::Runtime"
+    )]
+    async fn get_runtime_resources(&self, ctx: Ctx<'_>) -> Answer<Json<RuntimeResources>> {
+        Ok(Json(runtime::resources(ctx.0).await?))
+    }
+
+    /// Liveness
+    #[oai(path = "/healthz", method = "get", operation_id = "get_liveness", tag = "Tag::Health")]
+    async fn get_liveness(&self) -> Answer<Json<HealthResponse>> {
+        Ok(Json(health::alive()))
+    }
+
+    /// Readiness
+    ///
+    /// Proves that the store takes a write and that the dispatcher lives.
+    #[oai(path = "/readyz", method = "get", operation_id = "get_readiness", tag = "Tag::Health")]
+    async fn get_readiness(&self, ctx: Ctx<'_>) -> Answer<Json<HealthResponse>> {
+        Ok(Json(health::ready(ctx.0).await?))
+    }
+
+    /// Metrics
+    ///
+    /// Prometheus' text format; every name begins with `execgo_runtime_`.
+    #[oai(path = "/metrics", method = "get", operation_id = "get_metrics", tag = "Tag::Health")]
+    async fn get_metrics(&self, ctx: Ctx<'_>) -> Answer<Exposition> {
+        Ok(metrics::render(ctx.0))
+    }
+}

@@ -1,0 +1,160 @@
+//! The server in front of a stand-in for the dispatcher: through the edge without a socket, and over real sockets
+//! where the socket matters.
+
+mod contract;
+mod document;
+mod socket;
+mod verbs;
+
+use std::sync::Arc;
+
+use poem::http::{HeaderMap, Method, StatusCode, Uri};
+use poem::{Body, Request};
+use serde_json::{Value, json};
+
+use super::edge::Edge;
+use super::{Context, Shared, routes};
+use crate::capability::Manifest;
+use crate::capability::testing::manifest;
+use crate::config::{self, Config};
+use crate::dispatcher::testing::{Fake, Rules};
+use crate::metrics::Metrics;
+use crate::task::{CapabilityMode, TaskId, Timestamp};
+
+const MAX_BODY_BYTES: u64 = 16 * 1024;
+
+/// A whole server without a listener.
+struct Server {
+    dir: tempfile::TempDir,
+    fake: Fake,
+    context: Context,
+    edge: Edge,
+    shutdown: tokio_util::sync::CancellationToken,
+}
+
+/// What a client sees.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+fn config(data_dir: &std::path::Path) -> Config {
+    Config {
+        runtime: config::Runtime { id: None, data_dir: data_dir.to_owned() },
+        server: config::Server {
+            listen_addr: "127.0.0.1:0".parse().expect("an address"),
+            max_body_bytes: MAX_BODY_BYTES,
+            header_timeout_ms: 300,
+            shutdown_timeout_ms: 1000,
+        },
+        queue: config::Queue { max_running_tasks: 4, max_queued_tasks: 3, dispatch_poll_interval_ms: 250 },
+        execution: config::Execution { termination_grace_ms: 5000 },
+        retention: config::Retention { result_retention_secs: 604_800, gc_interval_ms: 1000 },
+        ledger: config::Ledger { memory_bytes: Some(1 << 30), pids: None, tenants: [].into() },
+        capability: config::Capability {
+            default_mode: CapabilityMode::Adaptive,
+            disable_linux_sandbox: false,
+            disable_cgroup: true,
+            cgroup_root: "/sys/fs/cgroup/execgo-runtime".into(),
+        },
+        log: config::Log { filter: "info".into(), format: config::LogFormat::Text },
+    }
+}
+
+fn context(dir: &std::path::Path, fake: &Fake) -> Context {
+    Context {
+        config: Arc::new(config(dir)),
+        runtime_id: "test-runtime".into(),
+        started_at: Timestamp::from_millis(1_760_000_000_000),
+        manifest: Arc::new(manifest()),
+        dispatcher: fake.dispatcher.clone(),
+        readers: fake.readers.clone(),
+        metrics: Arc::new(Metrics::new("test")),
+    }
+}
+
+impl Server {
+    fn new() -> Self {
+        Self::with(Rules::default())
+    }
+
+    fn with(rules: Rules) -> Self {
+        Self::with_manifest(rules, manifest())
+    }
+
+    fn with_manifest(rules: Rules, manifest: Manifest) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let fake = Fake::new(dir.path(), rules);
+        let context = Context { manifest: Arc::new(manifest), ..context(dir.path(), &fake) };
+        let shutdown = tokio_util::sync::CancellationToken::new();
+        let shared = Shared {
+            context: context.clone(),
+            listen_addr: "127.0.0.1:4321".parse().expect("an address"),
+            shutdown: shutdown.clone(),
+            unfinished: tokio_util::task::TaskTracker::new(),
+        };
+        let edge = routes::app(Arc::new(shared));
+        Self { dir, fake, context, edge, shutdown }
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let uri: Uri = path.parse().expect("a URI");
+        let request = Request::builder().method(method).uri(uri);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(self.edge.answer(request.body(body.into())).await).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], ()).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+        self.send(Method::POST, path, &[("content-type", "application/json")], body.into()).await
+    }
+
+    async fn submit(&self, body: impl Into<String>) -> Answer {
+        self.post("/api/v1/tasks", body).await
+    }
+
+    /// Submits a command and expects it to be accepted.
+    async fn accept(&self, id: &str) -> TaskId {
+        let answer = self.submit(command(json!({"task_id": id}))).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        TaskId::parse(id).expect("valid")
+    }
+}
+
+impl Answer {
+    async fn of(response: poem::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.into_body().into_string().await.expect("text");
+        assert!(headers.contains_key("x-request-id"), "every answer has an id");
+        Self { status, headers, text }
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!(self.headers["content-type"], "application/json", "{}", self.text);
+        serde_json::from_str(&self.text).expect("JSON")
+    }
+
+    /// Checks that the answer is an envelope and gives status, code and message.
+    fn fault(&self) -> (u16, String, String) {
+        let json = self.json();
+        assert_eq!(json.as_object().expect("an object").len(), 1, "{json}");
+        let error = json["error"].as_object().expect("an envelope");
+        assert_eq!(error.len(), 3, "code, message and details are always there: {json}");
+        assert!(error["details"].is_object() || error["details"].is_null(), "{json}");
+        let text = |key: &str| error[key].as_str().expect("text").to_owned();
+        (self.status.as_u16(), text("code"), text("message"))
+    }
+}
+
+/// A request for `/bin/true` with more fields.
+fn command(more: Value) -> String {
+    let mut request = json!({"execution": {"kind": "command", "program": "/bin/true"}});
+    for (key, value) in more.as_object().expect("an object") {
+        request[key] = value.clone();
+    }
+    request.to_string()
+}
