@@ -10,14 +10,18 @@ mod ledger;
 mod metrics;
 mod scheduler;
 mod server;
+mod shim;
 mod store;
+mod sys;
 mod task;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args_os().nth(1) {
-        Some(role) if role == "__launcher" => ExitCode::FAILURE,
+    let mut args = std::env::args_os().skip(1);
+    match args.next() {
+        Some(role) if role == launcher::ROLE => launcher::run(args),
+
         _ => cli::main(),
     }
 }

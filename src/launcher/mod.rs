@@ -1,3 +1,12 @@
 //! The launcher: a tiny single-threaded process that forks one shim per task, and the server's end of the line to it.
+//! It knows neither configuration nor database.
 
+mod client;
+mod frame;
+mod orphans;
+pub mod outbox;
+mod process;
 pub mod protocol;
+
+pub use client::{Launcher, LauncherEvent};
+pub use process::{ROLE, run};

@@ -1,0 +1,236 @@
+//! The launcher process: one loop over the server's requests and the ends of shims.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use super::frame::{FrameBuffer, FrameError};
+use super::orphans::{Charge, Orphans};
+use super::outbox::Outbox;
+use super::protocol::{LaunchRequest, Report};
+use crate::shim::StepError;
+use crate::shim::journal::{Journal, Record};
+use crate::sys::fork::SingleThreaded;
+use crate::sys::poll::{self, Interest};
+use crate::sys::process::{End, Pid, Reaped};
+use crate::sys::signal::{self, Signal, Signals};
+use crate::sys::{clock, fd, lock, memory, process};
+use crate::task::state::LaunchId;
+use crate::task::{Exit, TaskId};
+
+/// The hidden first argument that makes a process the launcher.
+pub const ROLE: &str = "__launcher";
+
+/// Why a launcher did not start, or ended before its server.
+#[derive(Debug, thiserror::Error)]
+enum LauncherError {
+    #[error("usage: execgo-runtime {ROLE} <lock-file>")]
+    Usage,
+    #[error("{call}")]
+    Call { call: &'static str, source: io::Error },
+    #[error("open the lock file {path}")]
+    OpenLock { path: PathBuf, source: io::Error },
+    #[error("another process holds the lock file {path}")]
+    Locked { path: PathBuf },
+    #[error("the lock file {path} has been removed")]
+    Unlinked { path: PathBuf },
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Runs the launcher until its server is gone. To be called at the start of the process, with the arguments behind
+/// [`ROLE`]. Standard input is the pipe of requests, standard output the socket for reports.
+#[must_use]
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    match start(args).and_then(LauncherProcess::serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            // There is nowhere else to tell it.
+            let _ = writeln!(io::stderr(), "execgo-launcher: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct LauncherProcess {
+    single: SingleThreaded,
+    requests: File,
+    children: Signals,
+    lock: File,
+    outbox: Outbox,
+    frames: FrameBuffer,
+    journal: Option<(PathBuf, Rc<Journal>)>,
+    shims: HashMap<Pid, Charge>,
+    orphans: Orphans,
+}
+
+fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, LauncherError> {
+    let (Some(path), None) = (args.next(), args.next()) else { return Err(LauncherError::Usage) };
+    let single = SingleThreaded::at_process_start().map_err(call("start with one thread"))?;
+    memory::return_large_blocks();
+    // A session of its own, so that Ctrl-C at the server's terminal does not reach it. Fails for the leader of a process
+    // group: a launcher that was started by hand from a shell.
+    let _ = process::setsid();
+    process::set_name(c"execgo-launcher").map_err(call("prctl PR_SET_NAME"))?;
+    process::become_subreaper().map_err(call("prctl PR_SET_CHILD_SUBREAPER"))?;
+    // A blocked signal that nobody reads is as good as an ignored one, but a command does not inherit it: commands
+    // start with an empty mask and default dispositions.
+    signal::block_all().map_err(call("sigprocmask"))?;
+    signal::reset_dispositions();
+    let lock = take_lock(Path::new(&path))?;
+    let stdio = (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned());
+    let (requests, reports) = (stdio.0.map_err(call("dup stdin"))?, stdio.1.map_err(call("dup stdout"))?);
+    // What a shim's or a command's standard input is, and nothing that holds the server's pipes in a shim.
+    let null = fd::dev_null().map_err(call("open /dev/null"))?;
+    fd::dup2_stdin(&null).map_err(io::Error::from).map_err(call("dup2 stdin"))?;
+    fd::dup2_stdout(&null).map_err(io::Error::from).map_err(call("dup2 stdout"))?;
+    Ok(LauncherProcess {
+        single,
+        requests: requests.into(),
+        children: Signals::of(&[Signal::SIGCHLD]).map_err(call("signalfd"))?,
+        lock,
+        outbox: Outbox::new(reports),
+        frames: FrameBuffer::default(),
+        journal: None,
+        shims: HashMap::new(),
+        orphans: Orphans::default(),
+    })
+}
+
+/// The lock says that this launcher, or a shim whose start is not on record, is there. A new server takes the lock and
+/// removes the file; so a launcher that comes late must find the lock taken or the file gone, and never make it anew.
+fn take_lock(path: &Path) -> Result<File, LauncherError> {
+    let failed = |source| LauncherError::OpenLock { path: path.to_owned(), source };
+    let file = lock::open(path).map_err(failed)?;
+    if !lock::try_exclusive(&file).map_err(failed)? {
+        return Err(LauncherError::Locked { path: path.to_owned() });
+    }
+    if lock::is_unlinked(&file).map_err(failed)? {
+        return Err(LauncherError::Unlinked { path: path.to_owned() });
+    }
+    Ok(file)
+}
+
+fn call(call: &'static str) -> impl FnOnce(io::Error) -> LauncherError {
+    move |source| LauncherError::Call { call, source }
+}
+
+impl LauncherProcess {
+    fn serve(mut self) -> Result<(), LauncherError> {
+        loop {
+            let timeout = if self.frames.is_ready() { Some(0) } else { self.orphans.next_round_in() };
+            let interests = [
+                Some(Interest::read(self.requests.as_fd())),
+                Some(Interest::read(self.children.as_fd())),
+                self.outbox.blocked_on().map(Interest::write),
+            ];
+            let [requests, children, server] = poll::poll(interests, timeout).map_err(call("poll"))?;
+            if server.write {
+                self.outbox.send_waiting();
+            }
+            if children.read {
+                self.on_children()?;
+            }
+            let over = self.orphans.round(|pid| self.shims.contains_key(&pid)).map_err(call("scan /proc"))?;
+            self.report_lost(over);
+            if requests.hangup {
+                return self.on_server_gone();
+            }
+            if self.frames.is_ready() {
+                // One for each turn, so that the server's death and the ends of shims are seen in between.
+                self.launch_next()?;
+            } else if requests.read && !self.frames.fill(&self.requests).map_err(call("read requests"))? {
+                return self.on_server_gone();
+            }
+        }
+    }
+
+    /// What was not launched by now never will be: the server that follows finds no trace of it and queues it again.
+    fn on_server_gone(mut self) -> Result<(), LauncherError> {
+        self.on_children()?;
+        let over = self.orphans.last_round(|pid| self.shims.contains_key(&pid));
+        self.report_lost(over);
+        Ok(())
+    }
+
+    fn launch_next(&mut self) -> Result<(), LauncherError> {
+        let Some(request) = self.frames.take()? else { return Ok(()) };
+        let journal = self.journal(&request.journal);
+        let launched = match &journal {
+            Ok(journal) => self.fork_shim(&request).map(|pid| {
+                let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
+                self.shims.insert(pid, Charge { task_id, launch_id, journal: Rc::clone(journal) })
+            }),
+            Err(error) => Err(StepError::new(
+                format_args!("open the journal {}", request.journal.display()),
+                io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)),
+            )),
+        };
+        if let Err(error) = launched {
+            self.report_exit(&request, journal.ok().as_deref(), error.into_exit());
+        }
+        Ok(())
+    }
+
+    /// The open journal, or the one of this name, newly opened.
+    fn journal(&mut self, path: &Path) -> io::Result<Rc<Journal>> {
+        if let Some((open, journal)) = &self.journal
+            && open == path
+        {
+            return Ok(Rc::clone(journal));
+        }
+        let own = process::getpid().as_raw_pid();
+        let journal = Rc::new(Journal::create(path, clock::boot_id()?, own)?);
+        self.journal = Some((path.to_owned(), Rc::clone(&journal)));
+        Ok(journal)
+    }
+
+    fn fork_shim(&self, request: &LaunchRequest) -> Result<Pid, StepError> {
+        let failed = |error| StepError::new("fork shim", error);
+        // Copies that become the shim's: those here are closed when fork returns.
+        let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
+        let reports = self.outbox.try_clone_socket().map_err(failed)?;
+        let keep = [lock.as_raw_fd(), reports.as_raw_fd()];
+        let single = &self.single;
+        single.fork(&keep, move || crate::shim::run(single, request, lock, reports)).map_err(failed)
+    }
+
+    fn on_children(&mut self) -> Result<(), LauncherError> {
+        while self.children.take().map_err(call("read signalfd"))?.is_some() {}
+        loop {
+            match process::reap_any().map_err(call("wait"))? {
+                Reaped::None | Reaped::NoChildren => return Ok(()),
+                Reaped::Child(pid, end) => match (self.shims.remove(&pid), end) {
+                    (Some(_), End::Exited(0)) => {}
+                    (Some(charge), end) => self.orphans.adopt(charge, end),
+                    (None, _) => self.orphans.on_reaped(),
+                },
+            }
+        }
+    }
+
+    fn report_lost(&mut self, over: Vec<(Charge, Exit)>) {
+        for (Charge { task_id, launch_id, journal }, exit) in over {
+            self.record_and_report(task_id, launch_id, Some(&*journal), exit);
+        }
+    }
+
+    fn report_exit(&mut self, request: &LaunchRequest, journal: Option<&Journal>, exit: Exit) {
+        self.record_and_report(request.task_id.clone(), request.launch_id, journal, exit);
+    }
+
+    fn record_and_report(&mut self, task_id: TaskId, launch_id: LaunchId, journal: Option<&Journal>, exit: Exit) {
+        let record = Record::Exited { task_id: task_id.clone(), launch_id, exit: exit.clone() };
+        if let Some(Err(error)) = journal.map(|journal| journal.append(&record)) {
+            // The server learns of it from the report all the same.
+            let _ = writeln!(io::stderr(), "execgo-launcher: append to the journal: {error}");
+        }
+        self.outbox.push(&Report::Exited { task_id, launch_id, exit });
+    }
+}

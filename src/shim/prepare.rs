@@ -1,0 +1,91 @@
+//! The files of a task: its directories, its script, its two logs.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use super::step::StepError;
+use crate::launcher::protocol::{LaunchRequest, ScriptFile};
+
+/// Where the command writes.
+#[derive(Debug)]
+pub struct Logs {
+    pub stdout: File,
+    pub stderr: File,
+}
+
+/// Makes what is missing of the task's directories, writes its script, and opens its logs, emptied.
+///
+/// # Errors
+/// Names the file.
+pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
+    make_dir(&request.task_dir)?;
+    let workspace = request.task_dir.join("workspace");
+    make_dir(&workspace)?;
+    if request.working_dir != workspace {
+        make_dir(&request.working_dir)?;
+    }
+    if let Some(script) = &request.script {
+        write_script(script)?;
+    }
+    Ok(Logs { stdout: open_log(&request.task_dir, "stdout.log")?, stderr: open_log(&request.task_dir, "stderr.log")? })
+}
+
+fn make_dir(path: &Path) -> Result<(), StepError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StepError::new(format_args!("mkdir {}", path.display()), error))
+}
+
+fn write_script(script: &ScriptFile) -> Result<(), StepError> {
+    let write = || -> io::Result<()> {
+        let mut file = new_file(0o700).truncate(true).write(true).open(&script.path)?;
+        // The mode above is for a new file, and under the umask.
+        file.set_permissions(Permissions::from_mode(0o700))?;
+        file.write_all(script.text.as_bytes())
+    };
+    write().map_err(|error| StepError::new(format_args!("write {}", script.path.display()), error))
+}
+
+fn open_log(task_dir: &Path, name: &str) -> Result<File, StepError> {
+    let path = task_dir.join(name);
+    // Appending, so that two writers of one log (or a task that truncates it) leave no holes.
+    let opened = open_truncated(&path);
+    opened.map_err(|error| StepError::new(format_args!("open {}", path.display()), error))
+}
+
+fn open_truncated(path: &Path) -> io::Result<File> {
+    // std refuses O_APPEND together with O_TRUNC, so the latter comes as a custom flag.
+    new_file(0o600).append(true).custom_flags(libc::O_TRUNC | libc::O_NOFOLLOW).open(path)
+}
+
+fn new_file(mode: u32) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(mode).custom_flags(libc::O_NOFOLLOW);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_emptied_and_then_appended_to() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::write(dir.path().join("stdout.log"), "old").expect("written");
+        let mut first = open_log(dir.path(), "stdout.log").expect("opened");
+        let mut second = first.try_clone().expect("dup");
+        first.write_all(b"a").expect("written");
+        second.write_all(b"b").expect("written");
+        assert_eq!(std::fs::read(dir.path().join("stdout.log")).expect("readable"), b"ab");
+    }
+
+    #[test]
+    fn a_log_is_never_opened_through_a_symlink() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::write(dir.path().join("precious"), "kept").expect("written");
+        std::os::unix::fs::symlink("precious", dir.path().join("stdout.log")).expect("linked");
+        assert!(open_log(dir.path(), "stdout.log").is_err());
+        assert_eq!(std::fs::read(dir.path().join("precious")).expect("readable"), b"kept");
+    }
+}

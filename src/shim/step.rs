@@ -1,0 +1,133 @@
+//! The steps of a launch, each with the name that its error carries.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::program::Program;
+use crate::sys::process::{self, Pid};
+use crate::sys::rlimit::Limit;
+use crate::sys::socket::{self, Blocking, Received};
+use crate::sys::{fd, signal};
+use crate::task::{Exit, ExitStatus, Timestamp};
+
+/// A report is one datagram; a step names a path, which a client may make as long as it likes.
+const MAX_STEP_BYTES: usize = 4096;
+
+/// A step of a launch failed: "mkdir /x: No such file or directory".
+#[derive(Debug, thiserror::Error)]
+#[error("{step}")]
+pub struct StepError {
+    step: String,
+    source: io::Error,
+}
+
+impl StepError {
+    #[must_use]
+    pub fn new(step: impl fmt::Display, source: io::Error) -> Self {
+        Self { step: step.to_string(), source }
+    }
+
+    /// The exit of a task that never ran.
+    #[must_use]
+    pub fn into_status(self) -> ExitStatus {
+        let Self { mut step, source } = self;
+        let end = (0..=step.len().min(MAX_STEP_BYTES)).rfind(|index| step.is_char_boundary(*index));
+        step.truncate(end.unwrap_or(0));
+        ExitStatus::LaunchFailed { step, errno: source.raw_os_error().unwrap_or(libc::EIO) }
+    }
+
+    /// [`Self::into_status`] with nothing else known.
+    #[must_use]
+    pub fn into_exit(self) -> Exit {
+        Exit {
+            status: self.into_status(),
+            timed_out: false,
+            killed: false,
+            oom_killed: false,
+            at: Timestamp::now(),
+            duration_ms: None,
+            usage: None,
+        }
+    }
+}
+
+/// What the command's process does between fork and exec. Made before the fork; performing one allocates nothing.
+#[derive(Debug)]
+pub enum Step {
+    DieWithShim(Pid),
+    NewSession,
+    Stdout(File),
+    Stderr(File),
+    ChangeDirectory(CString),
+    UnblockSignals,
+    CloseOnExec,
+    Limit(Limit),
+    /// Until the start record is written. Everything that can fail comes before, but for the exec.
+    AwaitGo,
+    Exec(Program),
+}
+
+impl Step {
+    /// Performs the step; `shim` is the line to the shim.
+    ///
+    /// # Errors
+    /// Those of the one system call that the step is.
+    pub fn perform(&self, shim: BorrowedFd<'_>) -> io::Result<()> {
+        match self {
+            Self::DieWithShim(pid) => process::die_with(*pid),
+            Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
+            Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
+            Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
+            Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
+            Self::UnblockSignals => signal::unblock_all(),
+            Self::CloseOnExec => fd::close_all_on_exec(),
+            Self::Limit(limit) => limit.apply(),
+            Self::AwaitGo => await_go(shim),
+            Self::Exec(program) => Err(program.exec()),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
+            Self::NewSession => f.write_str("setsid"),
+            Self::Stdout(_) => f.write_str("dup2 stdout.log"),
+            Self::Stderr(_) => f.write_str("dup2 stderr.log"),
+            Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),
+            Self::UnblockSignals => f.write_str("sigprocmask"),
+            Self::CloseOnExec => f.write_str("close_range"),
+            Self::Limit(limit) => write!(f, "setrlimit {}", limit.name()),
+            Self::AwaitGo => f.write_str("wait for the start record"),
+            Self::Exec(program) => write!(f, "execve {program}"),
+        }
+    }
+}
+
+fn await_go(shim: BorrowedFd<'_>) -> io::Result<()> {
+    let mut go = [0];
+    match socket::receive(shim, &mut go, Blocking::Yes)? {
+        Received::Message(_) => Ok(()),
+        // The shim died or gave up, and nobody will read this error.
+        Received::End | Received::Cut => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_step_is_cut_between_characters() {
+        let error = StepError::new("é".repeat(5000), io::Error::from_raw_os_error(libc::ENOENT));
+        let ExitStatus::LaunchFailed { step, errno } = error.into_status() else { panic!("a failed launch") };
+        assert_eq!((step.len(), errno), (4096, libc::ENOENT));
+        let odd = StepError::new(format!("x{}", "é".repeat(5000)), io::Error::other("no errno"));
+        let ExitStatus::LaunchFailed { step, errno } = odd.into_status() else { panic!("a failed launch") };
+        assert_eq!((step.len(), errno), (4095, libc::EIO));
+    }
+}

@@ -1,0 +1,87 @@
+//! The life of one task, from the fork of its shim to its exit record.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::prepare::prepare;
+use super::recorder::Recorder;
+use super::spawn::spawn;
+use super::step::StepError;
+use super::watch::Watch;
+use crate::launcher::outbox::Outbox;
+use crate::launcher::protocol::LaunchRequest;
+use crate::sys::fork::SingleThreaded;
+use crate::sys::signal::{Signal, Signals};
+use crate::sys::{clock, fd, proc_stat, process};
+use crate::task::Timestamp;
+use crate::task::state::{LaunchId, Running};
+
+/// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
+/// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
+/// record, so that whoever gets the lock has all starts before them. Returns the exit code: 0 when the task's end is
+/// known; else the launcher has to tell it.
+#[must_use]
+pub fn run(single: &SingleThreaded, request: &LaunchRequest, lock: OwnedFd, reports: OwnedFd) -> i32 {
+    let mut recorder = Recorder::new(request, Outbox::new(reports));
+    let mut lock = Some(lock);
+    let exit = match start(single, request, &mut lock, &mut recorder) {
+        Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
+            Ok(exit) => exit,
+            // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
+            Err(_) => return 1,
+        },
+        Err(error) => error.into_exit(),
+    };
+    let known = recorder.exited(exit);
+    drop(lock);
+    i32::from(!known)
+}
+
+fn start(
+    single: &SingleThreaded,
+    request: &LaunchRequest,
+    lock: &mut Option<OwnedFd>,
+    recorder: &mut Recorder,
+) -> Result<Watch, StepError> {
+    detach().map_err(|error| StepError::new("detach the shim", error))?;
+    let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
+    let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
+    recorder.open()?;
+    let command = spawn(single, request, prepare(request)?)?;
+    let started =
+        running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
+    let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
+        Ok(running) => running,
+        Err(error) => {
+            command.abandon();
+            return Err(error);
+        }
+    };
+    *lock = None;
+    command.go();
+    Ok(Watch::new(request, running, signals, command))
+}
+
+/// Own session, own name, parent of all orphans of the task, and nothing of the server's held open.
+fn detach() -> io::Result<()> {
+    process::setsid()?;
+    process::set_name(c"execgo-shim")?;
+    process::become_subreaper()?;
+    // A panic message has nowhere to go: the launcher's standard error may be a terminal or a pipe that somebody waits
+    // on, and a task may run for days.
+    fd::dup2_stderr(io::stdin())?;
+    Ok(())
+}
+
+fn running(launch_id: LaunchId, pid: process::Pid) -> io::Result<Running> {
+    Ok(Running {
+        launch_id,
+        shim_pid: process::getpid().as_raw_pid(),
+        shim_start_ticks: proc_stat::read_self()?.start_ticks,
+        pid: pid.as_raw_pid(),
+        // The child makes itself the leader of a session and a group before it execs.
+        pgid: pid.as_raw_pid(),
+        started_at: Timestamp::now(),
+        started_monotonic_ms: clock::monotonic_ms(),
+    })
+}

@@ -1,0 +1,45 @@
+//! Signals to all descendants of a process, wherever in sessions and groups they went. A descendant whose parent died
+//! is a child of the nearest subreaper, so a shim finds all that is left of its task below itself, and a launcher all
+//! that is left of a dead shim's task.
+
+use std::collections::HashSet;
+use std::io;
+
+use rustix::process::Signal;
+
+use crate::sys::proc_tree::descendants;
+use crate::sys::process::Pid;
+
+/// Asks every descendant of `root` to end: SIGTERM, and SIGCONT in case it is stopped. Each is asked once; the rounds
+/// are for those that are forked meanwhile.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn ask_all(root: Pid) -> io::Result<()> {
+    const MAX_ROUNDS: usize = 10;
+    let mut asked = HashSet::new();
+    for _ in 0..MAX_ROUNDS {
+        let mut all = descendants(root, |_| false)?;
+        all.retain(|process| asked.insert(*process));
+        if all.is_empty() {
+            break;
+        }
+        for process in all {
+            // It may have ended by itself.
+            let _ = process.signal(&[Signal::TERM, Signal::CONT]);
+        }
+    }
+    Ok(())
+}
+
+/// Kills every descendant of `root` that one scan finds, but for the children in `skip` and what is below them.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn kill_all(root: Pid, skip: impl Fn(Pid) -> bool) -> io::Result<()> {
+    for process in descendants(root, skip)? {
+        // It may have ended by itself; and one that has become another user's is beyond us.
+        let _ = process.signal(&[Signal::KILL]);
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! From the start of the command to the end of its last descendant: one loop over signals, the command's pidfd, the
+//! line to the starting child, and the clock.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::spawn::{Command, Launched};
+use super::step::StepError;
+use super::terminate;
+use super::timeline::{Due, Timeline};
+use crate::launcher::outbox::Outbox;
+use crate::launcher::protocol::{LaunchRequest, Report};
+use crate::sys::clock::monotonic_ms;
+use crate::sys::poll::{self, Interest, Ready};
+use crate::sys::process::{self, ChildrenUsage, End, Reaped};
+use crate::sys::signal::{Signal, Signals};
+use crate::task::state::Running;
+use crate::task::{Exit, ExitStatus, TaskId, Timestamp, Usage};
+
+/// A started task under watch.
+#[derive(Debug)]
+pub struct Watch {
+    task_id: TaskId,
+    running: Running,
+    signals: Signals,
+    command: Command,
+    timeline: Timeline,
+    /// A step of the child failed, so the command never ran.
+    failure: Option<StepError>,
+    end: Option<CommandEnd>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CommandEnd {
+    end: End,
+    at: Timestamp,
+    duration_ms: u64,
+}
+
+/// Whether anything of the task is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Something,
+    Nothing,
+}
+
+impl Watch {
+    #[must_use]
+    pub fn new(request: &LaunchRequest, running: Running, signals: Signals, command: Command) -> Self {
+        let timeline = Timeline::new(running.started_monotonic_ms, request.wall_time_ms, request.grace_ms);
+        let task_id = request.task_id.clone();
+        Self { task_id, running, signals, command, timeline, failure: None, end: None }
+    }
+
+    /// Watches until the command and all its descendants are gone.
+    ///
+    /// # Errors
+    /// A system call that cannot fail did.
+    pub fn until_the_end(mut self, outbox: &mut Outbox) -> io::Result<Exit> {
+        loop {
+            let [sync, exited, signals, server] = self.wait(outbox)?;
+            if server.write {
+                outbox.send_waiting();
+            }
+            if sync.read {
+                self.on_launched(outbox)?;
+            }
+            // Before the signals: a kill request that finds the command dead has come too late.
+            if exited.read && self.end.is_none() {
+                self.on_command_exit(outbox)?;
+            }
+            if signals.read {
+                self.on_signals()?;
+            }
+            if self.reap(outbox)? == Left::Nothing {
+                return self.into_exit();
+            }
+            self.on_clock(outbox)?;
+        }
+    }
+
+    fn wait(&self, outbox: &Outbox) -> io::Result<[Ready; 4]> {
+        let timeout = self.timeline.next_due(self.end.is_none()).saturating_sub(monotonic_ms());
+        let pidfd = self.end.is_none().then(|| self.command.pidfd.as_fd());
+        poll::poll(
+            [
+                self.command.sync().map(Interest::read),
+                pidfd.map(Interest::read),
+                Some(Interest::read(self.signals.as_fd())),
+                outbox.blocked_on().map(Interest::write),
+            ],
+            Some(timeout),
+        )
+    }
+
+    fn on_launched(&mut self, outbox: &mut Outbox) -> io::Result<()> {
+        match self.command.take_launched()? {
+            Launched::Pending => {}
+            Launched::Execed => {
+                outbox.push(&Report::Started { task_id: self.task_id.clone(), running: self.running.clone() });
+            }
+            Launched::Failed(error) => self.failure = Some(error),
+        }
+        Ok(())
+    }
+
+    /// The pidfd says that the command is a zombie.
+    fn on_command_exit(&mut self, outbox: &mut Outbox) -> io::Result<()> {
+        if self.timeline.is_running() {
+            self.kill_group();
+        }
+        let end = process::reap(self.command.pid)?;
+        self.on_command_reaped(end, outbox)
+    }
+
+    fn on_command_reaped(&mut self, end: End, outbox: &mut Outbox) -> io::Result<()> {
+        let now = monotonic_ms();
+        let duration_ms = now.saturating_sub(self.running.started_monotonic_ms);
+        self.end = Some(CommandEnd { end, at: Timestamp::now(), duration_ms });
+        self.timeline.on_command_exit(now);
+        // What the child had to say, it has said by now.
+        self.on_launched(outbox)
+    }
+
+    fn on_signals(&mut self) -> io::Result<()> {
+        // SIGCHLD only wakes: each turn of the loop reaps.
+        while let Some(signal) = self.signals.take()? {
+            if signal == Signal::SIGTERM && self.command_lives()? && self.timeline.on_kill_request(monotonic_ms()) {
+                terminate::ask_all(process::getpid())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn command_lives(&self) -> io::Result<bool> {
+        Ok(self.end.is_none() && !poll::is_readable(self.command.pidfd.as_fd())?)
+    }
+
+    /// Reaps all that have exited. ECHILD is the proof that nothing is left: orphans of the task are our children.
+    fn reap(&mut self, outbox: &mut Outbox) -> io::Result<Left> {
+        loop {
+            match process::reap_any()? {
+                Reaped::Child(pid, end) if pid == self.command.pid && self.end.is_none() => {
+                    self.on_command_reaped(end, outbox)?;
+                }
+                Reaped::Child(..) => self.timeline.on_reaped(monotonic_ms()),
+                Reaped::None => return Ok(Left::Something),
+                Reaped::NoChildren => return Ok(Left::Nothing),
+            }
+        }
+    }
+
+    fn on_clock(&mut self, outbox: &mut Outbox) -> io::Result<()> {
+        while let Some(due) = self.timeline.on_clock(monotonic_ms(), self.end.is_none()) {
+            match due {
+                Due::TimedOut { terminate } => {
+                    outbox.push(&Report::TimedOut {
+                        task_id: self.task_id.clone(),
+                        launch_id: self.running.launch_id,
+                        at: Timestamp::now(),
+                    });
+                    if terminate {
+                        terminate::ask_all(process::getpid())?;
+                    }
+                }
+                Due::Kill => {
+                    if self.end.is_none() {
+                        self.kill_group();
+                    }
+                    terminate::kill_all(process::getpid(), |_| false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One call reaches all of the command's process group, which a scan of many forking processes may not. Only while
+    /// the command was not reaped: until then the group's number is its own.
+    fn kill_group(&self) {
+        // A child that has not come to its setsid has no group; the scan finds it.
+        let _ = process::signal_group(self.command.pid, process::Signal::KILL);
+    }
+
+    fn into_exit(self) -> io::Result<Exit> {
+        let Some(CommandEnd { end, at, duration_ms }) = self.end else {
+            return Err(io::Error::other("the command vanished without being reaped"));
+        };
+        let ran = self.failure.is_none();
+        let status = match (self.failure, end) {
+            (Some(error), _) => error.into_status(),
+            (None, End::Exited(code)) => ExitStatus::Exited { code },
+            (None, End::Signaled(signal)) => ExitStatus::Signaled { signal },
+        };
+        Ok(Exit {
+            status,
+            timed_out: self.timeline.timed_out(),
+            killed: self.timeline.killed(),
+            oom_killed: false,
+            at,
+            duration_ms: ran.then_some(duration_ms),
+            usage: if ran { Some(usage(process::children_usage()?)) } else { None },
+        })
+    }
+}
+
+fn usage(children: ChildrenUsage) -> Usage {
+    let ChildrenUsage { user_cpu_ms, system_cpu_ms, max_rss_bytes } = children;
+    Usage {
+        user_cpu_ms: Some(user_cpu_ms),
+        system_cpu_ms: Some(system_cpu_ms),
+        max_rss_bytes: Some(max_rss_bytes),
+        memory_peak_bytes: None,
+    }
+}

@@ -1,0 +1,16 @@
+//! The bottom of the house: every `unsafe` line and every raw system call of the project, in small files by concern.
+//! It knows the kernel and nothing of ours: no task, no message, no configuration.
+
+pub mod clock;
+pub mod exec;
+pub mod fd;
+pub mod fork;
+pub mod lock;
+pub mod memory;
+pub mod poll;
+pub mod proc_stat;
+pub mod proc_tree;
+pub mod process;
+pub mod rlimit;
+pub mod signal;
+pub mod socket;

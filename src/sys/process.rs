@@ -1,0 +1,144 @@
+//! What a process says about itself and what it learns of its children.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, WaitOptions, WaitStatus};
+
+pub use rustix::process::{Pid, Signal, chdir, getpid, setsid};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Signaled(i32),
+}
+
+/// What a look at the children found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    Child(Pid, End),
+    /// There are children, and all of them live.
+    None,
+    /// There are no children at all.
+    NoChildren,
+}
+
+/// CPU time and peak resident set of all children that were waited for, and of theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildrenUsage {
+    pub user_cpu_ms: u64,
+    pub system_cpu_ms: u64,
+    /// Of the largest single process. A forked child starts with the pages of its parent, so this is at least what
+    /// the parent had.
+    pub max_rss_bytes: u64,
+}
+
+/// Makes this process the new parent of every descendant whose own parent dies (prctl(2), `PR_SET_CHILD_SUBREAPER`).
+///
+/// # Errors
+/// None are known.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(getpid()))?)
+}
+
+/// The name in `/proc/<pid>/comm`, at most 15 bytes.
+///
+/// # Errors
+/// None are known.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    Ok(rustix::thread::set_name(name)?)
+}
+
+/// SIGKILL for this process when `parent` dies (prctl(2), `PR_SET_PDEATHSIG`); also when it is dead already.
+///
+/// # Errors
+/// `ESRCH`: the parent was dead before this could be set.
+pub fn die_with(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    match rustix::process::getppid() {
+        Some(pid) if pid == parent => Ok(()),
+        Some(_) | None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    }
+}
+
+/// A handle on a process that stays the same process whatever becomes of its pid. It polls readable when the process
+/// has exited. Close-on-exec.
+///
+/// # Errors
+/// `ESRCH`, `EMFILE`; `ENOSYS` before Linux 5.3.
+pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Sends a signal through a pidfd.
+///
+/// # Errors
+/// `ESRCH` when the process has been reaped.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    Ok(rustix::process::pidfd_send_signal(pidfd, signal)?)
+}
+
+/// Sends a signal to a process group. The leader must be a child of ours that was not reaped, which alone keeps the
+/// number from naming another group.
+///
+/// # Errors
+/// `ESRCH` when there is no such group.
+pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<()> {
+    Ok(rustix::process::kill_process_group(leader, signal)?)
+}
+
+/// Reaps one child that has exited, whichever it is.
+///
+/// # Errors
+/// None are known.
+pub fn reap_any() -> io::Result<Reaped> {
+    match rustix::process::wait(WaitOptions::NOHANG) {
+        Ok(Some((pid, status))) => Ok(Reaped::Child(pid, end(status))),
+        Ok(None) => Ok(Reaped::None),
+        Err(Errno::CHILD) => Ok(Reaped::NoChildren),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for the end of a child and reaps it.
+///
+/// # Errors
+/// `ECHILD` when it is none of ours.
+pub fn reap(child: Pid) -> io::Result<End> {
+    loop {
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(end(status)),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn end(status: WaitStatus) -> End {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => End::Exited(code),
+        // wait(2) without WUNTRACED and WCONTINUED reports nothing but exits and deaths by signal.
+        (None, signal) => End::Signaled(signal.unwrap_or(0)),
+    }
+}
+
+/// What the children used (getrusage(2), `RUSAGE_CHILDREN`).
+///
+/// # Errors
+/// None are known.
+pub fn children_usage() -> io::Result<ChildrenUsage> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let millis = |time: nix::sys::time::TimeVal| {
+        let micros = time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec());
+        u64::try_from(micros / 1000).unwrap_or(0)
+    };
+    Ok(ChildrenUsage {
+        user_cpu_ms: millis(usage.user_time()),
+        system_cpu_ms: millis(usage.system_time()),
+        max_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0).saturating_mul(1024),
+    })
+}

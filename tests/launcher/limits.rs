@@ -1,0 +1,41 @@
+//! Limits that the command's process sets for itself before its exec.
+
+use serde_json::json;
+
+use crate::harness::{Rig, exited, launch_failed, signaled};
+
+#[test]
+fn limits_are_set_as_asked_and_no_core_is_dumped() {
+    let mut rig = Rig::start();
+    let mut request = rig.request("a", &["/bin/sh", "-c", "grep -E '^Max (cpu|core|address)' /proc/$$/limits"]);
+    request["cpu_time_sec"] = json!(77);
+    request["address_space_bytes"] = json!(1_u64 << 40);
+    assert_eq!(rig.run(&request)["status"], exited(0));
+    let stdout = rig.stdout("a");
+    let limits: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let bytes = (1_u64 << 40).to_string();
+    assert_eq!(limits[0][3..5], ["77", "78"], "{stdout}");
+    // 1, or less where the hard limit was less.
+    assert!(["0", "1"].contains(&limits[1][4]) && limits[1][4] == limits[1][5], "{stdout}");
+    assert_eq!(limits[2][3..5], [&bytes, &bytes], "{stdout}");
+}
+
+#[test]
+fn the_cpu_limit_ends_a_busy_command_with_sigxcpu() {
+    let mut rig = Rig::start();
+    let mut request = rig.request("a", &["/bin/sh", "-c", "while :; do :; done"]);
+    request["cpu_time_sec"] = json!(1);
+    let exit = rig.run(&request);
+    assert_eq!(exit["status"], signaled(libc::SIGXCPU));
+    let used =
+        exit["usage"]["user_cpu_ms"].as_u64().expect("ms") + exit["usage"]["system_cpu_ms"].as_u64().expect("ms");
+    assert!((900..1900).contains(&used), "{used} ms");
+}
+
+#[test]
+fn an_address_space_too_small_for_anything_still_tells_what_failed() {
+    let mut rig = Rig::start();
+    let mut request = rig.request("a", &["/no/such/program"]);
+    request["address_space_bytes"] = json!(1);
+    assert_eq!(rig.run(&request)["status"], launch_failed("execve /no/such/program", libc::ENOENT));
+}

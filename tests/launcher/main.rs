@@ -1,0 +1,8 @@
+//! Drives the real launcher as its server would: frames into its standard input, reports out of its standard output,
+//! the journal read from disk. JSON is written out here, so that a change of the format is seen.
+
+mod crash;
+mod exec;
+mod harness;
+mod limits;
+mod terminate;
