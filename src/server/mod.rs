@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, context: Context, shutdown: Cancellati
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
     let app = Arc::new(routes::app(Arc::new(shared)));
     let connections = accept::Connections::new(app, listen_addr, Duration::from_millis(header_timeout_ms));
-    tracing::info!(%listen_addr, "listening");
+    tracing::debug!(%listen_addr, "serving");
     connections.accept_until(&listener, &shutdown).await;
     drop(listener);
     let drained = async {

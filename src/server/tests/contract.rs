@@ -7,6 +7,8 @@ use super::{MAX_BODY_BYTES, Server, command};
 use crate::capability::testing::manifest;
 use crate::dispatcher::Unavailable;
 use crate::dispatcher::testing::Rules;
+use crate::server::fault::Fault;
+use crate::store::StoreError;
 
 /// The fault of a submission, `(status, code, message)`.
 async fn refusal(server: &Server, body: impl Into<String>) -> (u16, String, String) {
@@ -247,8 +249,9 @@ async fn what_is_not_ready_is_503_and_a_broken_store_shows_no_sql() {
         assert_eq!(message, "the task store cannot be written");
     }
     let gone = Server::new();
-    let database = rusqlite::Connection::open(gone.dir.path().join("runtime.db")).expect("opens");
-    database.execute_batch("DROP TABLE tasks").expect("drops");
+    for name in ["runtime.db", "runtime.db-wal", "runtime.db-shm"] {
+        std::fs::write(gone.dir.path().join(name), "x".repeat(8192)).expect("writes");
+    }
     let (status, code, message) = gone.get("/api/v1/tasks/t").await.fault();
     assert_eq!((status, code.as_str()), (503, "unavailable"));
     assert!(!message.contains("tasks") && !message.contains('/'), "{message}");
@@ -257,12 +260,14 @@ async fn what_is_not_ready_is_503_and_a_broken_store_shows_no_sql() {
 #[tokio::test]
 async fn damage_and_panics_are_500_and_say_nothing_of_our_insides() {
     let server = Server::new();
-    server.accept("t").await;
-    let database = rusqlite::Connection::open(server.dir.path().join("runtime.db")).expect("opens");
-    database.execute_batch("UPDATE tasks SET spec = '{}'").expect("damages");
-    let (status, code, message) = server.get("/api/v1/tasks/t").await.fault();
-    assert_eq!((status, code.as_str()), (500, "internal"));
-    assert_eq!(message, "the runtime failed to answer; its log says more under the id of the header x-request-id");
+    let source = serde_json::from_str::<u8>("secret").expect_err("no number");
+    let damage = Fault::from(StoreError::Damaged { operation: "read", id: "t".into(), source });
+    let damaged = poem::IntoResponse::into_response(damage);
+    assert_eq!(damaged.status(), 500);
+    let damaged = damaged.into_body().into_string().await.expect("text");
+    let expected = "the runtime failed to answer; its log says more under the id of the header x-request-id";
+    let envelope = json!({"error": {"code": "internal", "message": expected, "details": null}});
+    assert_eq!(serde_json::from_str::<Value>(&damaged).expect("JSON"), envelope);
 
     let panicking = poem::endpoint::make_sync(|_| -> poem::Response { panic!("/secret/path") });
     let panicking = poem::EndpointExt::boxed(poem::EndpointExt::map_to_response(panicking));
