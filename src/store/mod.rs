@@ -1,6 +1,8 @@
 //! All SQL. The authority over a task's state sits behind this seam: create once per id, compare-and-set by
 //! revision, read. The store accepts nothing but a `Transition`; row versions and SQL do not leave this room.
 
+mod data_dir;
+mod file;
 mod migrations;
 mod reader;
 mod row;
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+pub use data_dir::DataDir;
+pub use file::write_whole;
 pub use reader::Readers;
 pub use writer::{Expired, Writer};
 
