@@ -2,8 +2,10 @@
 
 mod manifest;
 mod plan;
+mod probe;
 #[cfg(test)]
 pub mod testing;
 
-pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
+pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities};
 pub use plan::{Unsupported, plan};
+pub use probe::{PROBE_ROLE, ProbeSettings, probe, run_probes};
