@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next() {
         Some(role) if role == launcher::ROLE => launcher::run(args),
-
+        Some(role) if role == capability::PROBE_ROLE => capability::run_probes(),
         _ => cli::main(),
     }
 }

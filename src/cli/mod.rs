@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod events;
 mod kill;
+mod openapi;
 mod run;
 mod serve;
 mod status;
@@ -54,6 +55,7 @@ enum ClientVerb {
     Run(Box<run::Run>),
     Events(events::Events),
     Config(config::Config),
+    Openapi(openapi::OpenApi),
 }
 
 /// Where the server is and how its answer is shown; every client verb takes these.
@@ -124,6 +126,7 @@ impl ClientVerb {
             Self::Run(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),
+            Self::Openapi(verb) => verb.run(console),
         };
         done.unwrap_or_else(|error| {
             console.error(format_args!("{error:#}"));

@@ -1,13 +1,29 @@
 //! `serve`: reads the configuration, starts the log, hands over to the server. Wiring only.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use crate::config::{self, Flags, Loaded, Log, LogFormat};
+use crate::api::TaskStatusResponse;
+use crate::capability::{self, ProbeSettings};
+use crate::config::{self, Config, Flags, Log, LogFormat, Retention};
+use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
+use crate::metrics::Metrics;
+use crate::server::{self, Context};
+use crate::store::{self, DataDir, Readers, write_whole};
+use crate::task::{Task, TaskPaths, Timestamp};
 
 const HELP: &str =
     "Each flag beats its environment variable, that beats the files of --config, and they beat the defaults.
@@ -35,7 +51,7 @@ impl Serve {
                 for warning in &loaded.warnings {
                     tracing::warn!("{warning}");
                 }
-                run(loaded)
+                run(loaded.config)
             }
             Err(invalid) => {
                 for line in invalid.to_string().lines() {
@@ -48,9 +64,148 @@ impl Serve {
 }
 
 /// Runs the server with this configuration until it is told to stop.
-pub fn run(loaded: Loaded) -> ExitCode {
-    tracing::error!(listen_addr = %loaded.config.server.listen_addr, "this build has no server");
-    ExitCode::FAILURE
+fn run(config: Config) -> ExitCode {
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mut config: Config) -> anyhow::Result<()> {
+    let mut data_dir = DataDir::open(&config.runtime.data_dir)?;
+    data_dir.path().clone_into(&mut config.runtime.data_dir);
+    let (writer, readers) = store::open(&data_dir.database())?;
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let settings = dispatcher_settings(&config, &data_dir);
+    let results_in = data_dir.path().to_owned();
+    let write_result = Box::new(move |task: &Task| {
+        let status = TaskStatusResponse::render(task, &results_in)?;
+        write_whole(&TaskPaths::new(&results_in, task.id()).result(), &serde_json::to_vec_pretty(&status)?)
+    });
+    // Everything is where it belongs before anybody can ask.
+    let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(listen(config, &mut data_dir, dispatcher, readers, metrics));
+    // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn listen(
+    config: Config,
+    data_dir: &mut DataDir,
+    dispatcher: Dispatcher,
+    readers: Readers,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    let wanted = config.server.listen_addr;
+    let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = listener.local_addr()?;
+    let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
+    let manifest = capability::probe(&probe_settings(&config, &runtime_id));
+    for warning in &manifest.warnings {
+        tracing::info!("not available here: {warning}");
+    }
+    let shutdown = CancellationToken::new();
+    tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone()));
+    tokio::spawn(collect_garbage(config.retention.clone(), data_dir.path().to_owned(), dispatcher.clone()));
+    data_dir.announce(address)?;
+    tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on http://{address}");
+    let context = Context {
+        config: Arc::new(config),
+        runtime_id,
+        started_at: Timestamp::now(),
+        manifest: Arc::new(manifest),
+        dispatcher,
+        readers,
+        metrics,
+    };
+    server::serve(listener, context, shutdown).await?;
+    tracing::info!("stopped; running tasks go on under their shims");
+    Ok(())
+}
+
+fn dispatcher_settings(config: &Config, data_dir: &DataDir) -> dispatcher::Settings {
+    dispatcher::Settings {
+        launch: LaunchSettings {
+            data_dir: data_dir.path().to_owned(),
+            grace_ms: config.execution.termination_grace_ms,
+            // A variable that is no UTF-8 cannot be one of the five that tasks get.
+            inherited_env: inherited_env(
+                std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+            ),
+        },
+        run_dir: data_dir.run_dir(),
+        capacity: config.capacity(),
+        quotas: config.tenant_quotas(),
+        max_queued_tasks: config.queue.max_queued_tasks,
+        poll_interval: Duration::from_millis(config.queue.dispatch_poll_interval_ms),
+    }
+}
+
+fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
+    ProbeSettings {
+        runtime_id: runtime_id.to_owned(),
+        data_dir: config.runtime.data_dir.clone(),
+        cgroup_root: config.capability.cgroup_root.clone(),
+        disable_linux_sandbox: config.capability.disable_linux_sandbox,
+        disable_cgroup: config.capability.disable_cgroup,
+        capacity: config.capacity(),
+    }
+}
+
+/// Host name and address, each reduced to what an id may hold.
+fn runtime_id(address: SocketAddr) -> String {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let reduced = |text: &str| -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let reduced: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+        reduced.trim_matches('-').to_owned()
+    };
+    format!("{}-{}", reduced(&host.to_string_lossy()), reduced(&address.to_string()))
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Registered before anybody is told that the server is there, so that no signal is missed.
+fn signals() -> std::io::Result<Signals> {
+    Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+}
+
+/// Drains and then stops: nothing new is started or accepted, open requests end, running tasks go on.
+async fn stop_on_signal(mut signals: Signals, dispatcher: Dispatcher, shutdown: CancellationToken) {
+    tokio::select! {
+        _ = signals.terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = signals.interrupt.recv() => tracing::info!("SIGINT: draining"),
+    }
+    if let Err(error) = dispatcher.drain().await {
+        tracing::warn!(%error, "could not drain");
+    }
+    shutdown.cancel();
+}
+
+/// Forgets what is older than the retention and deletes its files.
+async fn collect_garbage(retention: Retention, data_dir: PathBuf, dispatcher: Dispatcher) {
+    let mut round = tokio::time::interval(Duration::from_millis(retention.gc_interval_ms));
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        let before = Timestamp::now().minus_secs(retention.result_retention_secs);
+        // One batch after the other, so that other work of the dispatcher comes in between.
+        while dispatcher.forget(before).await.is_ok_and(|forgotten| forgotten > 0) {}
+        let data_dir = data_dir.clone();
+        let emptied = tokio::task::spawn_blocking(move || trash::empty(&data_dir)).await;
+        if let Ok(Err(error)) = emptied {
+            tracing::warn!(%error, "the trash cannot be emptied");
+        }
+    }
 }
 
 /// Starts the log on standard error. The filter was checked when it was loaded (and `RUST_LOG` is part of it).

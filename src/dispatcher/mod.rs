@@ -4,9 +4,18 @@
 mod core;
 mod handle;
 mod input;
+mod journals;
+mod launch;
+mod lifeline;
+mod recovery;
+mod results;
+mod run;
 #[cfg(test)]
 pub mod testing;
+pub mod trash;
 mod waiters;
+mod watch;
 
 pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
-pub use waiters::Subscription;
+pub use launch::{LaunchSettings, inherited_env};
+pub use run::{Settings, start};

@@ -6,7 +6,7 @@
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -22,11 +22,11 @@ use crate::sys::{fd, lock};
 /// Above any report.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// The running launcher. Dropping it is the same as [`Launcher::shutdown`].
+/// The running launcher. Dropping it closes the pipe: the launcher ends, requests that it has not launched by then are
+/// dropped, shims go on, and their reports are delivered as long as this process lives.
 #[derive(Debug)]
 pub struct Launcher {
     instance: String,
-    lock_path: PathBuf,
     pid: i32,
     requests: mpsc::Sender<Box<LaunchRequest>>,
     /// Closed to tell the writer to stop, even in the middle of a frame.
@@ -66,21 +66,9 @@ impl Launcher {
         &self.instance
     }
 
-    /// The lock file. Who gets its lock knows that every launch which will ever happen has left its record.
-    #[must_use]
-    pub fn lock_path(&self) -> &Path {
-        &self.lock_path
-    }
-
     #[must_use]
     pub const fn pid(&self) -> i32 {
         self.pid
-    }
-
-    /// Closes the pipe. The launcher ends; requests that it has not launched by then are dropped; shims go on, and
-    /// their reports are delivered as long as this process lives.
-    pub fn shutdown(self) {
-        drop(self);
     }
 
     fn spawn_program(
@@ -110,7 +98,7 @@ impl Launcher {
         named("launcher-out", move || write_requests(requests_out, &closing, &receiver))?;
         let name = instance.clone();
         named("launcher-in", move || read_reports(&name, child, &pidfd, &reports_in, reports))?;
-        Ok(Self { instance, lock_path, pid, requests: sender, _open: open })
+        Ok(Self { instance, pid, requests: sender, _open: open })
     }
 }
 
@@ -281,7 +269,7 @@ mod tests {
         let (launcher, events) = spawn(dir.path(), &script);
         let sent = [request("a", "x".repeat(4 << 20)), request("b", String::new())];
         let whole: Vec<u8> = sent.iter().flat_map(|r| frame::encode(r).expect("encodes")).collect();
-        assert_eq!(launcher.lock_path(), dir.path().join(format!("{}.lock", launcher.instance())));
+        assert!(dir.path().join(format!("{}.lock", launcher.instance())).exists());
         sent.into_iter().for_each(|request| launcher.launch(request));
         let until = std::time::Instant::now() + PATIENCE;
         while std::fs::metadata(&copy).map_or(0, |m| m.len()) < u64::try_from(whole.len()).expect("small") {
@@ -289,12 +277,12 @@ mod tests {
             thread::sleep(Duration::from_millis(5));
         }
         assert!(std::fs::read(&copy).expect("readable") == whole, "the requests arrived changed");
-        launcher.shutdown();
+        drop(launcher);
         assert!(matches!(events.recv_timeout(PATIENCE), Ok(LauncherEvent::Died { .. })));
     }
 
     #[test]
-    fn a_launcher_that_does_not_read_blocks_neither_launch_nor_shutdown() {
+    fn a_launcher_that_does_not_read_blocks_neither_launch_nor_drop() {
         let dir = tempfile::tempdir().expect("temp dir");
         let (launcher, events) = spawn(dir.path(), "exec sleep 60");
         let pid = Pid::from_raw(launcher.pid()).expect("positive");
@@ -302,7 +290,7 @@ mod tests {
             launcher.launch(request("big", "x".repeat(1 << 20)));
         }
         let pidfd = process::pidfd_open(pid).expect("alive");
-        launcher.shutdown();
+        drop(launcher);
         assert!(events.recv_timeout(Duration::from_millis(50)).is_err(), "it ended by itself");
         process::pidfd_send_signal(pidfd.as_fd(), process::Signal::KILL).expect("sent");
         assert!(matches!(events.recv_timeout(PATIENCE), Ok(LauncherEvent::Died { .. })));

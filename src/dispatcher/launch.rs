@@ -1,0 +1,122 @@
+//! From a task to the launch request that its shim needs. Pure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, ScriptFile};
+use crate::task::paths::TaskPaths;
+use crate::task::spec::Action;
+use crate::task::{State, Task};
+
+/// What a task gets of the server's environment; everything else stays with the server.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
+
+/// What is the same for every launch.
+#[derive(Clone, Debug)]
+pub struct LaunchSettings {
+    /// Absolute.
+    pub data_dir: PathBuf,
+    pub grace_ms: u64,
+    pub inherited_env: BTreeMap<String, String>,
+}
+
+/// The part of `variables` that tasks get.
+pub fn inherited_env(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    variables.filter(|(name, _)| INHERITED.contains(&name.as_str())).collect()
+}
+
+/// The request for a launching task; `None` for a task in another state.
+pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) -> Option<LaunchRequest> {
+    let State::Launching { launch_id } = task.state() else { return None };
+    let spec = task.spec();
+    let paths = TaskPaths::new(&settings.data_dir, task.id());
+    let (argv, script) = command_line(&spec.execution.action, &spec.execution.args, &paths);
+    let working_dir = match &spec.sandbox.workspace_subdir {
+        Some(subdir) => paths.workspace().join(subdir),
+        None => paths.workspace(),
+    };
+    let mut env = settings.inherited_env.clone();
+    env.extend(spec.execution.env.clone());
+    let enforced = &task.plan().resource_enforcement;
+    Some(LaunchRequest {
+        version: PROTOCOL_VERSION,
+        task_id: task.id().clone(),
+        launch_id: *launch_id,
+        journal: journal.to_owned(),
+        task_dir: paths.task_dir().to_owned(),
+        working_dir,
+        argv,
+        script,
+        env: env.into_iter().collect(),
+        wall_time_ms: enforced.wall_time_ms,
+        grace_ms: settings.grace_ms,
+        cpu_time_sec: enforced.cpu_time_sec.filter(|_| enforced.cpu_time_enforced),
+        address_space_bytes: enforced.memory_bytes.filter(|_| enforced.memory_enforced),
+    })
+}
+
+fn command_line(action: &Action, args: &[String], paths: &TaskPaths) -> (Vec<String>, Option<ScriptFile>) {
+    let with_args = |words: Vec<String>| words.into_iter().chain(args.iter().cloned()).collect();
+    match action {
+        Action::Command { program } => (with_args(vec![program.clone()]), None),
+        Action::Script { script, interpreter } => {
+            let path = paths.script(interpreter);
+            let words = interpreter.iter().cloned().chain([path.to_string_lossy().into_owned()]).collect();
+            (with_args(words), Some(ScriptFile { path, text: script.clone() }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::spec::DraftKind;
+    use crate::task::testing::{at, new_task};
+    use crate::task::{CapabilityMode, Draft};
+
+    fn launched(draft: Draft) -> LaunchRequest {
+        let mut new = new_task("t");
+        new.spec = draft.validate(CapabilityMode::Adaptive).expect("valid");
+        let task = Task::submit(new, 1).task().clone().launch(at(1010)).expect("queued").task().clone();
+        let variables = [("PATH", "/bin"), ("SECRET", "x"), ("LANG", "C")];
+        let settings = LaunchSettings {
+            data_dir: "/data".into(),
+            grace_ms: 5000,
+            inherited_env: inherited_env(variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter()),
+        };
+        request(&task, &settings, Path::new("/data/run/j")).expect("launching")
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|w| (*w).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_script_runs_by_its_path_with_the_arguments_behind() {
+        let request = launched(Draft {
+            kind: DraftKind::Script,
+            script: Some("echo $1".into()),
+            interpreter: Some(strings(&["bash", "-l"])),
+            args: Some(strings(&["one"])),
+            ..Draft::default()
+        });
+        assert_eq!(request.argv, strings(&["bash", "-l", "/data/tasks/t/script.sh", "one"]));
+        assert_eq!(request.script.expect("a script").text, "echo $1");
+    }
+
+    #[test]
+    fn the_environment_is_the_five_names_and_the_task_s_own() {
+        let env = Some([("PATH".to_owned(), "/own".to_owned()), ("X".to_owned(), "1".to_owned())].into());
+        let request = launched(Draft { program: Some("ls".into()), env, ..Draft::default() });
+        let names: Vec<_> = request.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(names, ["LANG=C", "PATH=/own", "X=1"]);
+    }
+
+    #[test]
+    fn the_working_directory_is_the_workspace_or_below() {
+        let draft = Draft { program: Some("ls".into()), ..Draft::default() };
+        assert_eq!(launched(draft.clone()).working_dir, Path::new("/data/tasks/t/workspace"));
+        let below = Draft { workspace_subdir: Some("a/b".into()), ..draft };
+        assert_eq!(launched(below).working_dir, Path::new("/data/tasks/t/workspace/a/b"));
+    }
+}

@@ -1,0 +1,126 @@
+//! The line to what runs tasks: the launcher of the time, the journals, and the shims that outlived a launcher.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use super::input::{Fact, Input};
+use super::journals::Journals;
+use super::recovery::{Orphan, Survey};
+use super::run::StartError;
+use super::watch;
+
+use crate::launcher::protocol::{LaunchRequest, Report};
+use crate::launcher::{Launcher, LauncherEvent};
+use crate::task::state::LaunchId;
+use crate::task::{State, Task, TaskId};
+
+#[derive(Debug)]
+pub(super) struct Lifeline {
+    run_dir: PathBuf,
+    launcher: Launcher,
+    journals: Journals,
+    watched: HashSet<LaunchId>,
+    inbox: mpsc::Sender<Input>,
+}
+
+impl Lifeline {
+    /// Finds out what became of the launched tasks of a former server and starts a launcher.
+    pub fn start(
+        run_dir: &Path,
+        launched: Vec<Task>,
+        inbox: mpsc::Sender<Input>,
+    ) -> Result<(Self, Vec<Fact>), StartError> {
+        let survey = Survey::take(run_dir)?;
+        let findings = survey.resolve(launched)?;
+        let launcher = spawn(run_dir, &inbox)?;
+        let journals = Journals::new(run_dir, launcher.instance());
+        let mut this = Self { run_dir: run_dir.to_owned(), launcher, journals, watched: HashSet::new(), inbox };
+        let mut facts = findings.facts;
+        for orphan in findings.orphans {
+            facts.push(Fact::Adopted { id: orphan.task.id().clone(), running: orphan.running.clone() });
+            this.watch(orphan)?;
+        }
+        this.delete_unneeded(&survey);
+        Ok((this, facts))
+    }
+
+    /// Whether it is the present launcher that died.
+    pub fn lost(&self, instance: &str) -> bool {
+        let present = self.launcher.instance() == instance;
+        if present {
+            tracing::error!(instance, "the launcher died");
+        }
+        present
+    }
+
+    /// Starts a launcher in the place of the dead one and finds out what became of its launches. Its shims go on
+    /// and still report; but only watching tells when one of them dies without a word.
+    pub fn revive(&mut self, launched: Vec<Task>) -> Result<Vec<Fact>, StartError> {
+        let survey = Survey::take(&self.run_dir)?;
+        let findings = survey.resolve(launched)?;
+        self.launcher = spawn(&self.run_dir, &self.inbox)?;
+        self.journals.follow(self.launcher.instance());
+        let mut facts = findings.facts;
+        for orphan in findings.orphans {
+            if let State::Launching { .. } = orphan.task.state() {
+                let running = orphan.running.clone();
+                facts.push(Fact::Report(Report::Started { task_id: orphan.task.id().clone(), running }));
+            }
+            self.watch(orphan)?;
+        }
+        self.delete_unneeded(&survey);
+        Ok(facts)
+    }
+
+    /// The journal that the next launch of this task is recorded in.
+    pub fn journal_for(&mut self, id: &TaskId) -> PathBuf {
+        self.journals.enter(id)
+    }
+
+    pub fn launch(&self, request: LaunchRequest) {
+        self.launcher.launch(request);
+    }
+
+    /// The task's end is committed; its records are needed no more.
+    pub fn ended(&mut self, id: &TaskId) {
+        if let Some(journal) = self.journals.leave(id) {
+            delete(&journal);
+        }
+    }
+
+    fn watch(&mut self, orphan: Orphan) -> Result<(), StartError> {
+        self.journals.keep(orphan.task.id(), &orphan.journal);
+        if self.watched.insert(orphan.running.launch_id) {
+            watch::watch(orphan, self.inbox.clone()).map_err(StartError::Thread)?;
+        }
+        Ok(())
+    }
+
+    fn delete_unneeded(&self, survey: &Survey) {
+        for journal in survey.journals.iter().filter(|journal| !self.journals.is_needed(journal)) {
+            delete(journal);
+        }
+    }
+}
+
+fn spawn(run_dir: &Path, inbox: &mpsc::Sender<Input>) -> Result<Launcher, StartError> {
+    let inbox = inbox.clone();
+    let tell = move |event| {
+        let input = match event {
+            LauncherEvent::Report(report) => Input::Fact(Fact::Report(report)),
+            LauncherEvent::Died { instance } => Input::LauncherDied { instance },
+        };
+        // Without a dispatcher the next server reads the journal.
+        let _ = inbox.send(input);
+    };
+    let launcher = Launcher::spawn(run_dir, tell).map_err(StartError::Launcher)?;
+    tracing::info!(pid = launcher.pid(), instance = launcher.instance(), "the launcher is there");
+    Ok(launcher)
+}
+
+fn delete(journal: &Path) {
+    if let Err(error) = std::fs::remove_file(journal) {
+        tracing::warn!(journal = %journal.display(), %error, "an old journal could not be deleted");
+    }
+}

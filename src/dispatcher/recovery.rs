@@ -1,0 +1,191 @@
+//! What became of launches that no living launcher answers for: after a restart of the server, or when its launcher
+//! died. A task is never run twice, never forgotten, never "running" without a process.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::input::Fact;
+use crate::launcher::protocol::Report;
+use crate::shim::journal::{self, JournalError, Record};
+use crate::sys::clock::boot_id;
+use crate::sys::process::{Pid, pidfd_open};
+use crate::sys::{lock, proc_stat};
+use crate::task::state::{LaunchId, Running};
+use crate::task::{Exit, ExitStatus, State, Task, Timestamp};
+
+/// How long a former launcher and the shims that it was just forking may take to leave their records.
+const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_SUFFIX: &str = "lock";
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("a former launcher still holds {} after {} s", path.display(), SETTLE.as_secs())]
+    Held { path: PathBuf },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What the journals say about one launch.
+#[derive(Clone, Debug)]
+pub(super) struct Trace {
+    pub journal: PathBuf,
+    /// The journal was written in this boot, so its pids mean something.
+    this_boot: bool,
+    started: Option<Running>,
+    exit: Option<Exit>,
+}
+
+/// Everything that the journals in the run directory say.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub traces: HashMap<LaunchId, Trace>,
+    pub journals: Vec<PathBuf>,
+}
+
+/// A shim that lives and whose parent is not ours: only watching it tells its end.
+#[derive(Clone, Debug)]
+pub(super) struct Orphan {
+    pub task: Task,
+    pub running: Running,
+    pub journal: PathBuf,
+}
+
+/// What to do about the launched tasks.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub facts: Vec<Fact>,
+    pub orphans: Vec<Orphan>,
+}
+
+impl Survey {
+    /// Waits until no former launcher and no shim that has yet to leave its start record is left, removes their
+    /// locks, and reads all journals.
+    pub fn take(run_dir: &Path) -> Result<Self, RecoveryError> {
+        let mut journals = Vec::new();
+        let failed = |source| RecoveryError::Read { path: run_dir.to_owned(), source };
+        for entry in std::fs::read_dir(run_dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            match path.extension().and_then(|e| e.to_str()) {
+                Some(LOCK_SUFFIX) => settle(&path)?,
+                Some(super::journals::SUFFIX) => journals.push(path),
+                _ => {}
+            }
+        }
+        let mut survey = Self { traces: HashMap::new(), journals };
+        let boot_id = boot_id().map_err(failed)?;
+        for path in &survey.journals {
+            read(path, &boot_id, &mut survey.traces)?;
+        }
+        Ok(survey)
+    }
+
+    /// Decides for each launched task what happened to it.
+    pub fn resolve(&self, launched: Vec<Task>) -> Result<Findings, RecoveryError> {
+        let mut findings = Findings::default();
+        for task in launched {
+            self.resolve_one(task, &mut findings)?;
+        }
+        Ok(findings)
+    }
+
+    fn resolve_one(&self, task: Task, findings: &mut Findings) -> Result<(), RecoveryError> {
+        let Some(launch_id) = task.launch_id() else { return Ok(()) };
+        let id = task.id().clone();
+        let trace = self.traces.get(&launch_id);
+        let exited = |exit| Fact::Report(Report::Exited { task_id: id.clone(), launch_id, exit });
+        let started = |running: Running| Fact::Report(Report::Started { task_id: id.clone(), running });
+        let Some(trace) = trace else {
+            findings.facts.push(match task.state() {
+                State::Launching { .. } => Fact::NeverStarted { id, launch_id },
+                _ => exited(lost("its start and its end are in no journal")),
+            });
+            return Ok(());
+        };
+        let is_launching = matches!(task.state(), State::Launching { .. });
+        if let Some(exit) = &trace.exit {
+            let ran = !matches!(exit.status, ExitStatus::LaunchFailed { .. });
+            findings.facts.extend(trace.started.clone().filter(|_| is_launching && ran).map(started));
+            findings.facts.push(exited(exit.clone()));
+            return Ok(());
+        }
+        let Some(running) = trace.started.clone().or_else(|| task.running().cloned()) else { return Ok(()) };
+        if trace.this_boot && is_alive(&running) {
+            findings.orphans.push(Orphan { task, running, journal: trace.journal.clone() });
+            return Ok(());
+        }
+        // The shim may have written its last record after the journal was read and before it was found dead.
+        let exit = match exit_in(&trace.journal, launch_id)? {
+            Some(exit) => exit,
+            None if trace.this_boot => lost("the task's shim died without a word"),
+            None => lost("the machine restarted while the task ran"),
+        };
+        findings.facts.extend(is_launching.then(|| started(running)));
+        findings.facts.push(exited(exit));
+        Ok(())
+    }
+}
+
+fn settle(lock_path: &Path) -> Result<(), RecoveryError> {
+    let failed = |source| RecoveryError::Read { path: lock_path.to_owned(), source };
+    let file = lock::open(lock_path).map_err(failed)?;
+    if !lock::exclusive_by(&file, Instant::now() + SETTLE).map_err(failed)? {
+        return Err(RecoveryError::Held { path: lock_path.to_owned() });
+    }
+    // Unlinked while it is held: a launcher that was spawned and has not locked it yet sees that it is too late.
+    std::fs::remove_file(lock_path).map_err(failed)
+}
+
+fn read(path: &Path, boot_id: &str, traces: &mut HashMap<LaunchId, Trace>) -> Result<(), RecoveryError> {
+    let contents = journal::read(path)?;
+    if contents.damaged > 0 {
+        tracing::warn!(journal = %path.display(), records = contents.damaged, "ignored damaged records");
+    }
+    let mut this_boot = false;
+    for record in contents.records {
+        let new = || Trace { journal: path.to_owned(), this_boot, started: None, exit: None };
+        match record {
+            Record::Header { boot_id: written, .. } => this_boot = written == boot_id,
+            Record::Started { running, .. } => {
+                let launch_id = running.launch_id;
+                traces.entry(launch_id).or_insert_with(new).started = Some(running);
+            }
+            Record::Exited { launch_id, exit, .. } => {
+                traces.entry(launch_id).or_insert_with(new).exit.get_or_insert(exit);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The exit record of one launch, read afresh.
+pub(super) fn exit_in(path: &Path, launch_id: LaunchId) -> Result<Option<Exit>, JournalError> {
+    let records = journal::read(path)?.records;
+    Ok(records.into_iter().find_map(|record| match record {
+        Record::Exited { launch_id: of, exit, .. } if of == launch_id => Some(exit),
+        Record::Header { .. } | Record::Started { .. } | Record::Exited { .. } => None,
+    }))
+}
+
+/// The shim is the very process that was recorded, and no later one of that pid.
+pub(super) fn is_alive(running: &Running) -> bool {
+    let Some(pid) = Pid::from_raw(running.shim_pid) else { return false };
+    // The pidfd pins whoever has the pid; only then does the start time say who that is.
+    pidfd_open(pid).is_ok()
+        && proc_stat::read(pid).is_ok_and(|s| s.start_ticks == running.shim_start_ticks && s.state != b'Z')
+}
+
+pub(super) fn lost(reason: &str) -> Exit {
+    Exit {
+        status: ExitStatus::Lost { reason: format!("the task was lost: {reason}") },
+        timed_out: false,
+        killed: false,
+        oom_killed: false,
+        at: Timestamp::now(),
+        duration_ms: None,
+        usage: None,
+    }
+}

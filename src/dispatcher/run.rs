@@ -1,0 +1,274 @@
+//! The dispatcher's thread: take what has come in, decide, commit, then act. While a commit is under way more comes
+//! in and goes into the next turn together: a burst pays for one fsync.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Effect, Stored, Turn};
+use super::handle::{Dispatcher, Unavailable};
+use super::input::{Fact, Input, Question};
+use super::launch::{self, LaunchSettings};
+use super::lifeline::Lifeline;
+use super::recovery::RecoveryError;
+use super::results::{Results, WriteResult};
+use super::trash;
+use super::waiters::Waiters;
+use crate::ledger::{Capacity, Ledger};
+use crate::metrics::Metrics;
+use crate::store::{StoreError, Writer};
+use crate::sys::proc_tree::Process;
+use crate::sys::process::{Pid, Signal};
+use crate::task::state::Running;
+use crate::task::{Task, TaskId, Timestamp};
+
+/// Most inputs in one turn, and so about as many transitions in one commit.
+const MAX_TURN: usize = 256;
+/// Pause before a failed commit is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// Most tasks forgotten at one go, so that submits do not wait long behind it.
+const FORGET_AT_ONCE: u32 = 256;
+
+/// What the dispatcher is told at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub launch: LaunchSettings,
+    /// For locks and journals.
+    pub run_dir: PathBuf,
+    pub capacity: Capacity,
+    pub quotas: BTreeMap<String, Capacity>,
+    pub max_queued_tasks: u64,
+    pub poll_interval: Duration,
+}
+
+/// Why the dispatcher does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    #[error("cannot start the launcher")]
+    Launcher(#[source] std::io::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Recovers what a former server left and starts the dispatcher. When this returns, every stored task is where it
+/// belongs: ended, running under a watched shim, or queued.
+///
+/// # Errors
+/// See [`StartError`]. Nothing was started then, and nothing is lost.
+pub fn start(
+    settings: Settings,
+    writer: Writer,
+    write_result: WriteResult,
+    metrics: Arc<Metrics>,
+) -> Result<Dispatcher, StartError> {
+    let (sender, inbox) = mpsc::channel();
+    let waiters = Waiters::default();
+    let ledger = Ledger::new(settings.capacity, &settings.quotas);
+    let mut core = Core::new(ledger, settings.max_queued_tasks, writer.last_seq()?);
+    core.restore(writer.live_tasks()?);
+    let (lifeline, facts) = Lifeline::start(&settings.run_dir, core.launched(), sender.clone())?;
+    let results = Results::start(write_result, sender.clone()).map_err(StartError::Thread)?;
+    let dispatcher = Dispatcher::new(sender, waiters.clone());
+    let mut this = Loop { core, writer, inbox, lifeline, results, waiters, metrics, settings, pending: Vec::new() };
+    this.recover(facts)?;
+    thread::Builder::new().name("dispatcher".into()).spawn(move || this.run()).map_err(StartError::Thread)?;
+    Ok(dispatcher)
+}
+
+struct Loop {
+    core: Core,
+    writer: Writer,
+    inbox: mpsc::Receiver<Input>,
+    lifeline: Lifeline,
+    results: Results,
+    waiters: Waiters,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    /// Facts whose commit failed.
+    pending: Vec<Fact>,
+}
+
+impl Stored for Writer {
+    fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
+        self.task(id)
+    }
+}
+
+impl Loop {
+    fn recover(&mut self, facts: Vec<Fact>) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let rejected = self.core.reject_what_never_fits(now);
+        self.perform(rejected.effects);
+        let turn = self.core.decide(facts.into_iter().map(Input::Fact).collect(), &self.writer, now);
+        self.writer.commit(&turn.transitions)?;
+        tracing::info!(transitions = turn.transitions.len(), "recovered");
+        self.perform(turn.effects);
+        let start = self.core.start_waiting(now);
+        self.finish(start);
+        Ok(())
+    }
+
+    /// Ends when everybody who could send is gone.
+    fn run(mut self) {
+        loop {
+            let mut inputs: Vec<Input> = Vec::new();
+            let wait = if self.pending.is_empty() { self.settings.poll_interval } else { RETRY };
+            match self.inbox.recv_timeout(wait) {
+                Ok(input) => inputs.push(input),
+                Err(RecvTimeoutError::Timeout) => {
+                    inputs.extend(std::mem::take(&mut self.pending).into_iter().map(Input::Fact));
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            inputs.extend(self.inbox.try_iter().take(MAX_TURN));
+            self.turn(inputs);
+        }
+    }
+
+    fn turn(&mut self, inputs: Vec<Input>) {
+        let mut questions = Vec::new();
+        let mut decided = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Question(question) => questions.push(question),
+                Input::LauncherDied { instance } => self.core.paused |= self.lifeline.lost(&instance),
+                Input::Submit { .. } | Input::Kill { .. } | Input::Fact(_) => decided.push(input),
+            }
+        }
+        if self.core.paused {
+            decided.extend(self.revive().into_iter().map(Input::Fact));
+        }
+        let turn = self.core.decide(decided, &self.writer, Timestamp::now());
+        self.finish(turn);
+        for question in questions {
+            self.answer(question);
+        }
+        let resources = self.core.load();
+        self.metrics.set_load(resources.queued, resources.reserved, &resources.account);
+    }
+
+    /// A new launcher in the place of the dead one, and what became of the launches that it had.
+    fn revive(&mut self) -> Vec<Fact> {
+        match self.lifeline.revive(self.core.launched()) {
+            Ok(facts) => {
+                self.core.paused = false;
+                facts
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the launcher cannot be replaced yet");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Commit, then act; or take it all back.
+    fn finish(&mut self, turn: Turn) {
+        if turn.transitions.is_empty() {
+            return self.perform(turn.effects);
+        }
+        let begun = Instant::now();
+        match self.writer.commit(&turn.transitions) {
+            Ok(()) => {
+                self.metrics.observe_commit(begun.elapsed(), turn.transitions.len());
+                for transition in &turn.transitions {
+                    self.waiters.publish(transition.task().id());
+                }
+                self.perform(turn.effects);
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a commit failed and will be tried again");
+                self.pending.extend(self.core.undo(turn));
+            }
+        }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                // Whoever asked may have gone; the task is stored all the same.
+                Effect::AnswerSubmit { reply, answer } => drop(reply.send(answer)),
+                Effect::AnswerKill { reply, answer } => drop(reply.send(answer)),
+                Effect::Launch(task) => self.launch(&task),
+                Effect::Terminate(running) => terminate(&running),
+                Effect::WriteResult(task) => self.results.write(task),
+                Effect::Started(task) => self.observe_launch(&task),
+                Effect::Ended(task) => {
+                    self.lifeline.ended(task.id());
+                    if let Some(outcome) = task.outcome() {
+                        self.metrics.on_ended(outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    fn launch(&mut self, task: &Task) {
+        let journal = self.lifeline.journal_for(task.id());
+        match launch::request(task, &self.settings.launch, &journal) {
+            Some(request) => self.lifeline.launch(request),
+            None => tracing::error!(task_id = %task.id(), "a task that is not launching was to be launched"),
+        }
+    }
+
+    fn observe_launch(&self, task: &Task) {
+        let (Some(reserved), Some(running)) = (task.reserved_at(), task.running()) else { return };
+        let millis = running.started_at.as_millis().saturating_sub(reserved.as_millis());
+        self.metrics.observe_launch(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    }
+
+    fn answer(&mut self, question: Question) {
+        // A client that is gone needs no answer.
+        match question {
+            Question::Resources { reply } => drop(reply.send(self.core.resources())),
+            Question::Check { reply } => drop(reply.send(self.check())),
+            Question::Forget { before, reply } => drop(reply.send(self.forget(before))),
+            Question::Drain { reply } => {
+                self.core.draining = true;
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Unavailable> {
+        if self.core.draining {
+            return Err(Unavailable::Draining);
+        }
+        self.writer.check(Timestamp::now()).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be written");
+            Unavailable::Storage
+        })
+    }
+
+    /// The directories first: a crash in between leaves a stored task without files, which the next round finds
+    /// again, and never files that no task names.
+    fn forget(&mut self, before: Timestamp) -> usize {
+        let forgotten = self.writer.expired(before, FORGET_AT_ONCE).and_then(|expired| {
+            for task in &expired {
+                trash::move_out(&self.settings.launch.data_dir, task);
+            }
+            self.writer.forget(&expired)?;
+            Ok(expired.len())
+        });
+        forgotten.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "expired tasks could not be forgotten");
+            0
+        })
+    }
+}
+
+/// The shim takes SIGTERM as the request to end its task.
+fn terminate(running: &Running) {
+    let Some(pid) = Pid::from_raw(running.shim_pid) else { return };
+    let shim = Process { pid, start_ticks: running.shim_start_ticks };
+    if let Err(error) = shim.signal(&[Signal::TERM]) {
+        // It has ended by itself; its exit record is on the way.
+        tracing::debug!(%error, shim_pid = running.shim_pid, "the shim was gone before the kill");
+    }
+}
