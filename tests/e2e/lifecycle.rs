@@ -1,0 +1,150 @@
+//! Crashes, restarts, drains: what survives what.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Server, eventually, is_alive, sh, shims_of, signal};
+
+/// A task that runs until the file `go` is in its workspace, then writes and exits with `code`.
+fn gated(code: i32) -> String {
+    format!("echo begun; until [ -e go ]; do sleep 0.02; done; echo code {code}; exit {code}")
+}
+
+fn open_gate(server: &Server, id: &str) {
+    fs::write(server.task_dir(id).join("workspace/go"), "").expect("writable");
+}
+
+#[test]
+fn running_tasks_survive_a_killed_server_and_a_waiting_one_runs_once() {
+    let mut server = Server::with_flags(&["--max-running-tasks", "10"]);
+    let ids: Vec<String> = (0..10).map(|code| server.submit_sh(&gated(code))).collect();
+    for id in &ids {
+        server.until_output(id, "begun");
+    }
+    let waiting = server.submit_sh("echo ran >> once; cat once");
+    server.crash();
+    // Half of them end while no server is there, half after it is back.
+    for id in &ids[..5] {
+        open_gate(&server, id);
+    }
+    server.restart();
+    for id in &ids[5..] {
+        open_gate(&server, id);
+    }
+    for (id, code) in ids.iter().zip(0..) {
+        let status = server.wait(id);
+        assert_eq!(status["exit_code"], json!(code), "{status}");
+        assert_eq!(status["stdout"], format!("begun\ncode {code}\n"));
+        assert!(status["usage"]["max_rss_bytes"].is_u64());
+        assert_eq!(server.event_types(id).iter().filter(|t| *t == "started").count(), 1);
+    }
+    assert_eq!(server.wait(&waiting)["stdout"], "ran\n");
+    assert_eq!(server.resources()["reserved"]["task_slots"], 0);
+    assert!(shims_of(&server.data_dir()).is_empty());
+}
+
+#[test]
+fn an_adopted_task_is_killed_and_times_out_as_before() {
+    let mut server = Server::with_flags(&["--termination-grace-ms", "200"]);
+    let killed = server.submit_sh("echo begun; sleep 99");
+    let mut slow = sh("echo begun; sleep 99");
+    slow["limits"] = json!({"wall_time_ms": 2500});
+    let slow = server.submit(&slow);
+    server.until_output(&killed, "begun");
+    server.until_output(&slow, "begun");
+    server.crash();
+    server.restart();
+    assert_eq!(server.status(&killed)["status"], "running");
+    assert!(server.event_types(&killed).contains(&"recovered".to_owned()));
+    server.kill(&killed, None);
+    assert_eq!(server.wait(&killed)["status"], "cancelled");
+    assert_eq!(server.wait(&slow)["error"]["code"], "timeout");
+}
+
+#[test]
+fn a_killed_shim_fails_its_task_and_leaves_nothing() {
+    let mut server = Server::start();
+    for restart in [false, true] {
+        let id = server.submit_sh("setsid sleep 99 & echo $! > pid; echo begun; sleep 99");
+        let status = server.until_output(&id, "begun");
+        if restart {
+            server.crash();
+            server.restart();
+        }
+        let shim = status["shim_pid"].as_u64().expect("a pid");
+        let pid = status["pid"].as_u64().expect("a pid");
+        signal(u32::try_from(shim).expect("a pid"), "KILL");
+        let ended = server.wait(&id);
+        assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!("internal")), "{ended}");
+        assert!(!is_alive(u32::try_from(pid).expect("a pid")));
+        let child = fs::read_to_string(server.task_dir(&id).join("workspace/pid")).expect("there");
+        let child: u32 = child.trim().parse().expect("a pid");
+        if restart {
+            // Nobody can find a child that left its session once its shim and launcher are gone; end it here.
+            signal(child, "KILL");
+        }
+        eventually("the child is gone", || (!is_alive(child)).then_some(()));
+    }
+}
+
+#[test]
+fn a_killed_launcher_is_replaced_and_its_tasks_go_on() {
+    let server = Server::start();
+    let running = server.submit_sh(&gated(3));
+    server.until_output(&running, "begun");
+    let launcher = server.launcher_pid();
+    signal(launcher, "KILL");
+    eventually("another launcher is there", || (server.launcher_pid() != launcher).then_some(()));
+    assert_eq!(server.run_sh("echo after")["stdout"], "after\n");
+    open_gate(&server, &running);
+    assert_eq!(server.wait(&running)["exit_code"], 3);
+    let second = server.submit_sh("echo begun; sleep 99");
+    let status = server.until_output(&second, "begun");
+    let launcher = server.launcher_pid();
+    signal(launcher, "KILL");
+    eventually("another launcher is there", || (server.launcher_pid() != launcher).then_some(()));
+    signal(u32::try_from(status["shim_pid"].as_u64().expect("a pid")).expect("a pid"), "KILL");
+    assert_eq!(server.wait(&second)["error"]["code"], "internal");
+}
+
+#[test]
+fn a_drain_starts_nothing_ends_well_and_loses_nothing() {
+    let mut server = Server::with_flags(&["--max-running-tasks", "1"]);
+    let running = server.submit_sh(&gated(5));
+    server.until_output(&running, "begun");
+    let waiting = server.submit_sh("echo late");
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    assert!(!shims_of(&server.data_dir()).is_empty(), "the task goes on");
+    server.restart();
+    assert_eq!(server.status(&running)["status"], "running");
+    open_gate(&server, &running);
+    assert_eq!(server.wait(&running)["exit_code"], 5);
+    assert_eq!(server.wait(&waiting)["stdout"], "late\n");
+}
+
+#[test]
+fn one_server_has_the_data_directory() {
+    let server = Server::start();
+    let second = server.run_a_second();
+    assert!(!second.status.success());
+    let message = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(message.contains("in use") && message.contains(&server.url), "{message}");
+}
+
+#[test]
+fn a_smaller_runtime_fails_what_can_never_start_any_more() {
+    let mut server = Server::with_flags(&["--max-running-tasks", "1", "--capacity-memory-bytes", "1000000000"]);
+    let running = server.submit_sh(&gated(0));
+    server.until_output(&running, "begun");
+    let mut large = sh("true");
+    large["limits"] = json!({"memory_bytes": 900_000_000});
+    let large = server.submit(&large);
+    server.crash();
+    server.set_flag("--capacity-memory-bytes", "1000");
+    server.restart();
+    let status = server.wait(&large);
+    assert_eq!((&status["status"], &status["error"]["code"]), (&json!("failed"), &json!("resource_limit_exceeded")));
+    open_gate(&server, &running);
+    server.wait(&running);
+}

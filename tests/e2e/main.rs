@@ -1,0 +1,9 @@
+//! End to end: the real binary on a free port with a data directory of its own, over HTTP.
+
+mod cli;
+mod concurrency;
+mod ledger;
+mod lifecycle;
+mod outcomes;
+mod support;
+mod tasks;
