@@ -1,14 +1,13 @@
 //! Submit: validate, plan, hand to the dispatcher, keep the request.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::sync::Arc;
 
 use super::Shared;
 use super::fault::Fault;
 use crate::api::{SubmitTaskRequest, SubmitTaskResponse};
 use crate::capability;
+use crate::store::write_whole;
 use crate::task::{NewTask, TaskId, TaskPaths, Timestamp};
 
 pub(super) async fn submit(shared: &Arc<Shared>, request: SubmitTaskRequest) -> Result<SubmitTaskResponse, Fault> {
@@ -42,23 +41,6 @@ async fn commit(shared: &Shared, new: NewTask, accepted: SubmitTaskRequest) -> R
     Ok(SubmitTaskResponse { handle_id: task_id.clone(), task_id, status: crate::task::Status::Accepted.into() })
 }
 
-/// Writes `request.json` whole or not at all. The launcher may make the directory at the same time.
 fn keep(paths: &TaskPaths, accepted: &SubmitTaskRequest) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(accepted)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(paths.task_dir())?;
-    let (target, temporary) = (paths.request(), paths.task_dir().join("request.json.new"));
-    let mut file = match create(&temporary) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(&temporary)?;
-            create(&temporary)?
-        }
-        created => created?,
-    };
-    file.write_all(&text)?;
-    fs::rename(&temporary, &target)
-}
-
-/// Never opens what is there: the task may already run and put a link in the way.
-fn create(path: &std::path::Path) -> io::Result<fs::File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    write_whole(&paths.request(), &serde_json::to_vec_pretty(accepted)?)
 }

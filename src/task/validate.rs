@@ -189,7 +189,10 @@ fn env_map(env: Option<BTreeMap<String, String>>) -> Checked<BTreeMap<String, St
 fn keyed(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
     for key in map.keys() {
         if key.is_empty() || key.contains('=') {
-            return Err(InvalidField::new(path, format!("the key {key:?} must be non-empty and hold no `=`")));
+            return Err(InvalidField::new(
+                format!("{path}[{key:?}]"),
+                "must have a key that is not empty and holds no `=`",
+            ));
         }
     }
     plain_map(path, map)
@@ -315,8 +318,8 @@ mod tests {
     fn keys_and_names_follow_their_rules() {
         let map = |key: &str| Some(BTreeMap::from([(key.to_owned(), "v".to_owned())]));
         for bad in ["", "a=b"] {
-            assert_eq!(fault(Draft { env: map(bad), ..draft() }), "execution.env");
-            assert_eq!(fault(Draft { labels: map(bad), ..draft() }), "control_context.labels");
+            assert_eq!(fault(Draft { env: map(bad), ..draft() }), format!("execution.env[{bad:?}]"));
+            assert_eq!(fault(Draft { labels: map(bad), ..draft() }), format!("control_context.labels[{bad:?}]"));
         }
         assert_eq!(fault(Draft { owner: Some(" ".into()), ..draft() }), "control_context.owner");
         assert_eq!(fault(Draft { chroot: Some(true), ..draft() }), "sandbox.chroot");
