@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("capability", &["ledger", "task", "sys"]),
     ("store", &["task", "sys"]),
     ("metrics", &["ledger", "task"]),
-    ("api", &["capability", "config", "dispatcher", "ledger", "task"]),
+    ("api", &["capability", "config", "ledger", "task"]),
     ("dispatcher", &["metrics", "store", "scheduler", "ledger", "launcher", "shim", "task", "sys"]),
     ("server", &["api", "dispatcher", "store", "capability", "config", "metrics", "ledger", "task"]),
     ("cli", &["server", "api", "dispatcher", "store", "capability", "config", "metrics", "task"]),

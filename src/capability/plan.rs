@@ -32,7 +32,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     if limits.pids_max.is_some() {
         missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
     }
-    let mut warnings = Vec::new();
+    let mut warnings = without_effect(&spec.sandbox);
     let profile_fault = profile_mismatch(spec, manifest);
     let strict = spec.capability_mode == CapabilityMode::Strict;
     if let Some(fault) = profile_fault {
@@ -87,6 +87,14 @@ fn sandbox(requested: &Sandbox, manifest: &Manifest) -> (Profile, Vec<String>) {
     }
 }
 
+/// What a plain process is asked for and has no use for.
+fn without_effect(sandbox: &Sandbox) -> Vec<String> {
+    let given = [("sandbox.rootfs", sandbox.rootfs.is_some()), ("sandbox.namespaces", sandbox.namespaces.is_some())];
+    let plain = sandbox.profile == Profile::Process;
+    let idle = given.into_iter().filter(|(_, given)| plain && *given);
+    idle.map(|(field, _)| format!("{field} has no effect with sandbox.profile process")).collect()
+}
+
 fn profile_mismatch(spec: &TaskSpec, manifest: &Manifest) -> Option<String> {
     let expected = spec.control.expected_runtime_profile.as_deref()?;
     let own = manifest.runtime_profile();
@@ -122,6 +130,14 @@ mod tests {
     fn a_plain_task_is_not_degraded() {
         let plan = decide(draft(), &manifest()).expect("planned");
         assert!(!plan.degraded && plan.fallback_reasons.is_empty() && plan.capability_warnings.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_effect_is_warned_of() {
+        let idle = Draft { rootfs: Some("/r".into()), namespaces: Some(Namespaces::default()), ..draft() };
+        let plan = decide(idle, &manifest()).expect("planned");
+        assert!(!plan.degraded);
+        assert!(plan.capability_warnings[0].contains("rootfs") && plan.capability_warnings[1].contains("namespaces"));
     }
 
     #[test]

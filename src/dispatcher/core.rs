@@ -39,14 +39,10 @@ pub(super) struct Core {
 #[derive(Debug)]
 struct Live {
     task: Task,
-    ending: Option<Ending>,
-}
-
-/// The last transition of a task, decided and waiting for its files to be written.
-#[derive(Debug)]
-struct Ending {
-    transition: Transition,
-    replies: Vec<KillReply>,
+    /// The last transition, decided and waiting for the files that it promises to be written.
+    ending: Option<Transition>,
+    /// Who asked for the end and is answered when the task runs or has ended.
+    killers: Vec<KillReply>,
 }
 
 type KillReply = oneshot::Sender<Result<Task, KillError>>;
@@ -108,7 +104,7 @@ impl Core {
     pub fn restore(&mut self, tasks: Vec<Task>) {
         for task in tasks {
             self.enter(&task);
-            self.live.insert(task.id().clone(), Live { task, ending: None });
+            self.live.insert(task.id().clone(), Live::new(task));
         }
     }
 
@@ -145,6 +141,7 @@ impl Core {
                 }
                 Undo::Changed(before) => {
                     if let Some(live) = self.live.get_mut(before.id()) {
+                        live.turn_killers_away();
                         let after = std::mem::replace(&mut live.task, (*before).clone());
                         self.leave(&after);
                         self.enter(&before);
@@ -155,12 +152,10 @@ impl Core {
                 }
                 Undo::EndingSet(id) => {
                     if let Some(live) = self.live.get_mut(&id) {
-                        let waiting = live.ending.take().map(|ending| ending.replies).unwrap_or_default();
+                        live.turn_killers_away();
+                        live.ending = None;
                         let task = live.task.clone();
                         self.enter(&task);
-                        for reply in waiting {
-                            drop(reply.send(Err(Unavailable::Storage.into())));
-                        }
                     }
                 }
             }
@@ -187,7 +182,7 @@ impl Core {
             if let Err(reason) = self.ledger.check_ever_fits(task.demand(), tenant)
                 && let Ok(transition) = task.reject(&reason.to_string(), now)
             {
-                self.end(&mut turn, transition, Vec::new());
+                self.end(&mut turn, transition);
             }
         }
         turn
@@ -240,22 +235,30 @@ impl Core {
         if let Err(refusal) = may_kill(&live.task, owner.as_deref()) {
             return turn.effects.push(Effect::AnswerKill { reply, answer: Err(refusal) });
         }
-        if let Some(ending) = &mut live.ending {
-            return ending.replies.push(reply);
+        live.killers.push(reply);
+        if live.ending.is_some() {
+            return;
         }
         let task = live.task.clone();
         if let Ok(cancelled) = task.cancel(now) {
-            return self.end(turn, cancelled, vec![reply]);
+            return self.end(turn, cancelled);
         }
         if let Ok(Some(requested)) = task.request_kill(now) {
             self.apply(turn, requested);
         }
-        // A second request repeats the signal: it is harmless, and the first may have been lost with a server.
+        // A second request repeats the signal: it is harmless, and the first may have been lost with a server. While
+        // the task is launching there is nobody to signal yet; its start brings signal and answer.
         if let Some(running) = task.running() {
             turn.effects.push(Effect::Terminate(running.clone()));
+            self.answer_killers(turn, id);
         }
-        let answer = self.live.get(id).map(|live| live.task.clone()).ok_or_else(|| KillError::NotFound(id.clone()));
-        turn.effects.push(Effect::AnswerKill { reply, answer });
+    }
+
+    fn answer_killers(&mut self, turn: &mut Turn, id: &TaskId) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        for reply in std::mem::take(&mut live.killers) {
+            turn.effects.push(Effect::AnswerKill { reply, answer: Ok(live.task.clone()) });
+        }
     }
 
     fn on_fact(&mut self, turn: &mut Turn, fact: Fact, now: Timestamp) -> Result<(), IllegalTransition> {
@@ -288,6 +291,7 @@ impl Core {
             turn.effects.push(Effect::Terminate(running.clone()));
         }
         self.apply(turn, transition);
+        self.answer_killers(turn, id);
         Ok(())
     }
 
@@ -300,7 +304,7 @@ impl Core {
     ) -> Result<(), IllegalTransition> {
         let Some(task) = self.launched_as(id, launch_id) else { return Ok(()) };
         let transition = task.finish(exit)?;
-        self.end(turn, transition, Vec::new());
+        self.end(turn, transition);
         Ok(())
     }
 
@@ -336,16 +340,16 @@ impl Core {
         self.apply(turn, requeued);
         if task.kill_requested() {
             let cancelled = task.cancel(now)?;
-            self.end(turn, cancelled, Vec::new());
+            self.end(turn, cancelled);
         }
         Ok(())
     }
 
     fn on_result_written(&mut self, turn: &mut Turn, id: &TaskId) {
-        let Some(ending) = self.live.get_mut(id).and_then(|live| live.ending.as_mut()) else { return };
-        let transition = ending.transition.clone();
+        let Some(live) = self.live.get_mut(id) else { return };
+        let Some(transition) = live.ending.clone() else { return };
         let task = transition.task().clone();
-        for reply in std::mem::take(&mut ending.replies) {
+        for reply in std::mem::take(&mut live.killers) {
             turn.effects.push(Effect::AnswerKill { reply, answer: Ok(task.clone()) });
         }
         self.apply(turn, transition);
@@ -359,11 +363,11 @@ impl Core {
     }
 
     /// The end is decided; it is committed when the files that it promises are written.
-    fn end(&mut self, turn: &mut Turn, transition: Transition, replies: Vec<KillReply>) {
+    fn end(&mut self, turn: &mut Turn, transition: Transition) {
         let id = transition.task().id().clone();
         let Some(live) = self.live.get_mut(&id) else { return };
         turn.effects.push(Effect::WriteResult(transition.task().clone()));
-        live.ending = Some(Ending { transition, replies });
+        live.ending = Some(transition);
         turn.undo.push(Undo::EndingSet(id));
         let task = live.task.clone();
         if !task.holds_reservation() {
@@ -391,7 +395,7 @@ impl Core {
         turn.transitions.push(transition);
         let entry = match self.live.entry(id.clone()) {
             Entry::Vacant(place) => {
-                place.insert(Live { task: after.clone(), ending: None });
+                place.insert(Live::new(after.clone()));
                 turn.undo.push(Undo::Created(id));
                 return self.enter(&after);
             }
@@ -427,6 +431,19 @@ impl Core {
         let lane = task.spec().control.tenant.as_deref().filter(|tenant| self.ledger.has_quota(tenant));
         self.queue.remove(task.head().seq, lane);
         self.ledger.release(task.id());
+    }
+}
+
+impl Live {
+    const fn new(task: Task) -> Self {
+        Self { task, ending: None, killers: Vec::new() }
+    }
+
+    /// What they asked for could not be committed.
+    fn turn_killers_away(&mut self) {
+        for reply in self.killers.drain(..) {
+            drop(reply.send(Err(Unavailable::Storage.into())));
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Trace {
 pub(super) struct Survey {
     pub traces: HashMap<LaunchId, Trace>,
     pub journals: Vec<PathBuf>,
+    /// The launchers were of this boot, so everything that they wrote is there to be read.
+    this_boot: bool,
 }
 
 /// A shim that lives and whose parent is not ours: only watching it tells its end.
@@ -65,18 +67,18 @@ impl Survey {
     /// Waits until no former launcher and no shim that has yet to leave its start record is left, removes their
     /// locks, and reads all journals.
     pub fn take(run_dir: &Path) -> Result<Self, RecoveryError> {
-        let mut journals = Vec::new();
+        let (mut journals, mut this_boot) = (Vec::new(), false);
         let failed = |source| RecoveryError::Read { path: run_dir.to_owned(), source };
+        let boot_id = boot_id().map_err(failed)?;
         for entry in std::fs::read_dir(run_dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             match path.extension().and_then(|e| e.to_str()) {
-                Some(LOCK_SUFFIX) => settle(&path)?,
+                Some(LOCK_SUFFIX) => this_boot |= settle(&path)? == boot_id,
                 Some(super::journals::SUFFIX) => journals.push(path),
                 _ => {}
             }
         }
-        let mut survey = Self { traces: HashMap::new(), journals };
-        let boot_id = boot_id().map_err(failed)?;
+        let mut survey = Self { traces: HashMap::new(), journals, this_boot };
         for path in &survey.journals {
             read(path, &boot_id, &mut survey.traces)?;
         }
@@ -100,7 +102,9 @@ impl Survey {
         let started = |running: Running| Fact::Report(Report::Started { task_id: id.clone(), running });
         let Some(trace) = trace else {
             findings.facts.push(match task.state() {
-                State::Launching { .. } => Fact::NeverStarted { id, launch_id },
+                State::Launching { .. } if self.this_boot => Fact::NeverStarted { id, launch_id },
+                // Journals are not synced: a power loss may have taken the record of a command that ran.
+                State::Launching { .. } => exited(lost("the machine restarted while it was being launched")),
                 _ => exited(lost("its start and its end are in no journal")),
             });
             return Ok(());
@@ -129,14 +133,17 @@ impl Survey {
     }
 }
 
-fn settle(lock_path: &Path) -> Result<(), RecoveryError> {
+/// The boot in which the launcher was started.
+fn settle(lock_path: &Path) -> Result<String, RecoveryError> {
     let failed = |source| RecoveryError::Read { path: lock_path.to_owned(), source };
     let file = lock::open(lock_path).map_err(failed)?;
     if !lock::exclusive_by(&file, Instant::now() + SETTLE).map_err(failed)? {
         return Err(RecoveryError::Held { path: lock_path.to_owned() });
     }
+    let boot_id = std::fs::read_to_string(lock_path).map_err(failed)?;
     // Unlinked while it is held: a launcher that was spawned and has not locked it yet sees that it is too late.
-    std::fs::remove_file(lock_path).map_err(failed)
+    std::fs::remove_file(lock_path).map_err(failed)?;
+    Ok(boot_id)
 }
 
 fn read(path: &Path, boot_id: &str, traces: &mut HashMap<LaunchId, Trace>) -> Result<(), RecoveryError> {

@@ -76,7 +76,18 @@ pub fn start(
     let (lifeline, facts) = Lifeline::start(&settings.run_dir, core.launched(), sender.clone())?;
     let results = Results::start(write_result, sender.clone()).map_err(StartError::Thread)?;
     let dispatcher = Dispatcher::new(sender, waiters.clone());
-    let mut this = Loop { core, writer, inbox, lifeline, results, waiters, metrics, settings, pending: Vec::new() };
+    let mut this = Loop {
+        core,
+        writer,
+        inbox,
+        lifeline,
+        results,
+        waiters,
+        metrics,
+        settings,
+        pending: Vec::new(),
+        retry_at: None,
+    };
     this.recover(facts)?;
     thread::Builder::new().name("dispatcher".into()).spawn(move || this.run()).map_err(StartError::Thread)?;
     Ok(dispatcher)
@@ -91,8 +102,9 @@ struct Loop {
     waiters: Waiters,
     metrics: Arc<Metrics>,
     settings: Settings,
-    /// Facts whose commit failed.
+    /// Facts whose commit failed, and when they are tried again.
     pending: Vec<Fact>,
+    retry_at: Option<Instant>,
 }
 
 impl Stored for Writer {
@@ -118,16 +130,18 @@ impl Loop {
     /// Ends when everybody who could send is gone.
     fn run(mut self) {
         loop {
-            let mut inputs: Vec<Input> = Vec::new();
             let wait = if self.pending.is_empty() { self.settings.poll_interval } else { RETRY };
-            match self.inbox.recv_timeout(wait) {
-                Ok(input) => inputs.push(input),
-                Err(RecvTimeoutError::Timeout) => {
-                    inputs.extend(std::mem::take(&mut self.pending).into_iter().map(Input::Fact));
-                }
+            let first = match self.inbox.recv_timeout(wait) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // What could not be committed comes first, as it was: a start is before its exit.
+            let mut inputs: Vec<Input> = Vec::new();
+            if self.retry_at.is_none_or(|at| at <= Instant::now()) {
+                inputs.extend(std::mem::take(&mut self.pending).into_iter().map(Input::Fact));
             }
-            inputs.extend(self.inbox.try_iter().take(MAX_TURN));
+            inputs.extend(first.into_iter().chain(self.inbox.try_iter().take(MAX_TURN)));
             self.turn(inputs);
         }
     }
@@ -185,6 +199,7 @@ impl Loop {
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a commit failed and will be tried again");
                 self.pending.extend(self.core.undo(turn));
+                self.retry_at = Some(Instant::now() + RETRY);
             }
         }
     }
@@ -250,11 +265,10 @@ impl Loop {
     /// again, and never files that no task names.
     fn forget(&mut self, before: Timestamp) -> usize {
         let forgotten = self.writer.expired(before, FORGET_AT_ONCE).and_then(|expired| {
-            for task in &expired {
-                trash::move_out(&self.settings.launch.data_dir, task);
-            }
-            self.writer.forget(&expired)?;
-            Ok(expired.len())
+            let moved: Vec<_> =
+                expired.into_iter().filter(|task| trash::move_out(&self.settings.launch.data_dir, task)).collect();
+            self.writer.forget(&moved)?;
+            Ok(moved.len())
         });
         forgotten.unwrap_or_else(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "expired tasks could not be forgotten");

@@ -8,15 +8,18 @@ use crate::store::Expired;
 
 const TRASH: &str = "trash";
 
-/// Takes the task's directory out of `tasks/`, so that its id is free at once.
-pub(super) fn move_out(data_dir: &Path, task: &Expired) {
+/// Takes the task's directory out of `tasks/`, so that its id is free at once. Says whether it is out.
+pub(super) fn move_out(data_dir: &Path, task: &Expired) -> bool {
     let from = data_dir.join("tasks").join(&task.id);
     let to = data_dir.join(TRASH).join(task.seq.to_string());
     match fs::rename(&from, &to) {
-        Ok(()) => {}
+        Ok(()) => true,
         // A task that never started may have none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(task_id = task.id, %error, "an expired task directory could not be moved"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => {
+            tracing::warn!(task_id = task.id, %error, "an expired task directory could not be moved");
+            false
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::protocol::{LaunchRequest, Report};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Pid};
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, lock};
+use crate::sys::{clock, fd, lock};
 
 /// Above any report.
 const REPORT_BYTES: usize = 256 * 1024;
@@ -81,7 +81,8 @@ impl Launcher {
         let (requests_in, requests_out) = io::pipe()?;
         let (reports_in, reports_out) = socket::pair()?;
         fd::set_nonblocking(requests_out.as_fd())?;
-        lock::create(&lock_path)?;
+        // Tells a later server whether the machine has restarted since.
+        lock::create(&lock_path)?.write_all(clock::boot_id()?.as_bytes())?;
         // Nothing that would make std fork instead of posix_spawn: this process is large.
         let child = program
             .arg(&lock_path)

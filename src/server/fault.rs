@@ -104,7 +104,12 @@ impl Fault {
             Self::Method { allow, .. } => {
                 Verdict(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, Some(json!({"allow": allow})))
             }
-            Self::Store(StoreError::Damaged { .. } | StoreError::Stale { .. } | StoreError::Newer { .. })
+            Self::Store(
+                StoreError::Create { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Stale { .. }
+                | StoreError::Newer { .. },
+            )
             | Self::Output(_)
             | Self::Panicked(_)
             | Self::Other(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),

@@ -90,7 +90,7 @@ impl Route {
             if !operation.query.contains(name) {
                 let allowed = if operation.query.is_empty() { "none".to_owned() } else { operation.query.join(", ") };
                 let message = format!("is not a known query parameter; allowed here are {allowed}");
-                return Err(InvalidField::new(shown(name), message).into());
+                return Err(InvalidField::new(name.chars().take(80).collect::<String>(), message).into());
             }
             if given[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(InvalidField::new(name, "must not be given twice").into());
@@ -98,8 +98,4 @@ impl Route {
         }
         Ok(())
     }
-}
-
-fn shown(name: &str) -> String {
-    format!("{:?}", name.chars().take(80).collect::<String>())
 }

@@ -8,6 +8,7 @@ mod reader;
 mod row;
 mod writer;
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -24,6 +25,8 @@ use crate::task::TaskId;
 pub enum StoreError {
     #[error("cannot {operation}")]
     Sqlite { operation: &'static str, source: rusqlite::Error },
+    #[error("cannot make {}", path.display())]
+    Create { path: PathBuf, source: std::io::Error },
     #[error("cannot {operation} task {id}: what is stored is damaged")]
     Damaged { operation: &'static str, id: String, source: serde_json::Error },
     #[error("task {id} was changed by somebody else")]
@@ -37,9 +40,15 @@ pub enum StoreError {
 /// # Errors
 /// The file cannot be opened, is not ours, or is of a newer version.
 pub fn open(path: &Path) -> Result<(Writer, Readers), StoreError> {
+    create_private(path).map_err(|source| StoreError::Create { path: path.to_owned(), source })?;
     let mut connection = connect(path)?;
     migrations::migrate(&mut connection, path)?;
     Ok((Writer::new(connection), Readers::new(path.to_owned())))
+}
+
+/// SQLite makes its files for everybody to read, but gives journals the mode of the database.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    std::fs::File::options().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

@@ -76,7 +76,8 @@ pub struct Sandbox {
     pub workspace_subdir: Option<String>,
     pub rootfs: Option<String>,
     pub chroot: bool,
-    pub namespaces: Namespaces,
+    /// Absent: all but `net`, where the profile has namespaces.
+    pub namespaces: Option<Namespaces>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

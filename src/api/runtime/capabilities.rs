@@ -109,7 +109,7 @@ pub struct ResourceCapabilities {
     pub rlimit_memory: bool,
     /// A cgroup version 2 hierarchy is there.
     pub cgroup_v2: bool,
-    /// Tasks can get cgroups of their own.
+    /// A group could be made below `cgroup_root`.
     pub cgroup_writable: bool,
     /// Memory of a whole task, by its cgroup.
     pub memory_limit: bool,
@@ -208,7 +208,7 @@ impl Example for CapabilityManifest {
             enhanced_semantics: vec!["resource_ledger".into(), "linux_sandbox".into(), "namespaces".into()],
             warnings: vec!["there is no writable cgroup for tasks".into()],
             degraded: true,
-            overrides: BTreeMap::from([("capability.disable_cgroup".to_owned(), "true".to_owned())]),
+            overrides: BTreeMap::from([("disable_cgroup".to_owned(), "true".to_owned())]),
         }
     }
 }
