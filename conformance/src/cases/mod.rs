@@ -1,0 +1,30 @@
+//! The cases, one file for each area.
+
+mod health;
+mod kill;
+mod limits;
+mod metadata;
+mod resources;
+mod status;
+mod submit;
+mod wait;
+
+use crate::case::Case;
+
+/// All cases, in the order in which they are run.
+#[must_use]
+pub fn all() -> Vec<&'static Case> {
+    [
+        health::CASES,
+        submit::CASES,
+        status::CASES,
+        metadata::CASES,
+        kill::CASES,
+        limits::CASES,
+        resources::CASES,
+        wait::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
