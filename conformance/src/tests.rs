@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -73,7 +73,9 @@ impl Drop for Runtime {
 #[test]
 fn a_status_answer_keeps_its_shape() {
     let Some(binary) = binary() else {
-        eprintln!("SKIPPED: no runtime to ask; build the workspace or set EXECGO_RUNTIME_BIN");
+        // Not `eprintln!`: the harness would keep it for itself.
+        let told = "SKIPPED: no runtime to ask; build the workspace or set EXECGO_RUNTIME_BIN";
+        writeln!(io::stderr(), "{told}").expect("standard error is open");
         return;
     };
     let runtime = Runtime::start(binary);
