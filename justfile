@@ -1,0 +1,74 @@
+# The tasks of a developer. `just` lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+target := env("CARGO_TARGET_DIR", "target")
+runtime := target / "debug/execgo-runtime"
+conformance := target / "debug/execgo-conformance"
+document := "openapi/execgo-runtime.json"
+
+# Lists the recipes
+[private]
+default:
+    @just --list --unsorted
+
+# Runs the server with these flags, built for release
+run *ARGS:
+    cargo run --release -- serve "$@"
+
+# Runs all tests
+test *ARGS:
+    cargo test --workspace "$@"
+
+# Checks format, spelling, licences, lints and docs
+check: _check-tools
+    cargo fmt --all --check
+    RUST_LOG=warn taplo fmt --check
+    typos --config .typos.toml
+    cargo metadata --locked --format-version 1 >/dev/null
+    cargo deny --config .deny.toml check bans licenses sources
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Writes the OpenAPI document anew
+openapi: _build
+    {{ runtime }} openapi >{{ target }}/openapi.json
+    mv {{ target }}/openapi.json {{ document }}
+
+# Checks the OpenAPI document: that it is current, valid, and what a fresh runtime does
+openapi-check: _openapi-tools _build
+    {{ runtime }} openapi | diff {{ document }} - || { echo "{{ document }} is not current: just openapi" >&2; exit 1; }
+    openapi-spec-validator {{ document }}
+    .ci/with-runtime {{ runtime }} bash -c \
+        'schemathesis --config-file openapi/schemathesis.toml run {{ document }} --url "$EXECGO_RUNTIME_URL"'
+
+# Checks the runtime at URL against the contract; without URL a fresh one of this tree
+conformance URL='' *ARGS: _build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    shift $(($# < 1 ? $# : 1))
+    if [[ -n {{ quote(URL) }} ]]; then
+        exec {{ conformance }} {{ quote(URL) }} "$@"
+    fi
+    exec .ci/with-runtime {{ runtime }} {{ conformance }} "$@"
+
+# Measures the runtime beside the machine's own limit, built for release; about half a minute
+bench *ARGS:
+    cargo bench --bench runtime -- "$@"
+
+# Does all that a change must pass, as on a new machine
+ci:
+    .ci/run
+
+# The same selection as the tests, so that nothing is built twice.
+_build:
+    cargo build --workspace --all-targets
+
+_check-tools: (_has "typos") (_has "taplo")
+    @cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny@0.20.2" >&2; exit 1; }
+
+_openapi-tools: (_has "openapi-spec-validator") (_has "schemathesis")
+
+_has TOOL:
+    @command -v {{ TOOL }} >/dev/null || { echo "{{ TOOL }} is missing: pip install -r .ci/requirements.txt" >&2; exit 1; }
