@@ -31,17 +31,17 @@ impl Lifeline {
         launched: Vec<Task>,
         inbox: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<Fact>), StartError> {
-        let survey = Survey::take(run_dir)?;
-        let findings = survey.resolve(launched)?;
+        let mut survey = Survey::take(run_dir)?;
+        let findings = survey.resolve(&launched)?;
         let launcher = spawn(run_dir, &inbox)?;
         let journals = Journals::new(run_dir, launcher.instance());
         let mut this = Self { run_dir: run_dir.to_owned(), launcher, journals, watched: HashSet::new(), inbox };
+        this.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
             facts.push(Fact::Adopted { id: orphan.task.id().clone(), running: orphan.running.clone() });
             this.watch(orphan)?;
         }
-        this.delete_unneeded(&survey);
         Ok((this, facts))
     }
 
@@ -57,10 +57,11 @@ impl Lifeline {
     /// Starts a launcher in the place of the dead one and finds out what became of its launches. Its shims go on
     /// and still report; but only watching tells when one of them dies without a word.
     pub fn revive(&mut self, launched: Vec<Task>) -> Result<Vec<Fact>, StartError> {
-        let survey = Survey::take(&self.run_dir)?;
-        let findings = survey.resolve(launched)?;
+        let mut survey = Survey::take(&self.run_dir)?;
+        let findings = survey.resolve(&launched)?;
         self.launcher = spawn(&self.run_dir, &self.inbox)?;
         self.journals.follow(self.launcher.instance());
+        self.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
             if let State::Launching { .. } = orphan.task.state() {
@@ -69,7 +70,6 @@ impl Lifeline {
             }
             self.watch(orphan)?;
         }
-        self.delete_unneeded(&survey);
         Ok(facts)
     }
 
@@ -90,14 +90,21 @@ impl Lifeline {
     }
 
     fn watch(&mut self, orphan: Orphan) -> Result<(), StartError> {
-        self.journals.keep(orphan.task.id(), &orphan.journal);
         if self.watched.insert(orphan.running.launch_id) {
             watch::watch(orphan, self.inbox.clone()).map_err(StartError::Thread)?;
         }
         Ok(())
     }
 
-    fn delete_unneeded(&self, survey: &Survey) {
+    /// Takes over from a former launcher, when the new one is there: its locks can go, and those of its journals
+    /// that hold nothing of a living task. The others stay until the ends of their tasks are committed.
+    fn succeed(&mut self, survey: &mut Survey, launched: &[Task]) {
+        survey.remove_locks();
+        for task in launched {
+            if let Some(journal) = survey.journal_of(task) {
+                self.journals.keep(task.id(), journal);
+            }
+        }
         for journal in survey.journals.iter().filter(|journal| !self.journals.is_needed(journal)) {
             delete(journal);
         }

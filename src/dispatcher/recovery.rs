@@ -2,6 +2,7 @@
 //! died. A task is never run twice, never forgotten, never "running" without a process.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -46,6 +47,14 @@ pub(super) struct Survey {
     pub journals: Vec<PathBuf>,
     /// The launchers were of this boot, so everything that they wrote is there to be read.
     this_boot: bool,
+    locks: Vec<Lock>,
+}
+
+/// The lock of a former launcher, held.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _held: File,
 }
 
 /// A shim that lives and whose parent is not ours: only watching it tells its end.
@@ -64,32 +73,51 @@ pub(super) struct Findings {
 }
 
 impl Survey {
-    /// Waits until no former launcher and no shim that has yet to leave its start record is left, removes their
-    /// locks, and reads all journals.
+    /// Waits until no former launcher and no shim that has yet to leave its start record is left, and reads all
+    /// journals. A launcher that was spawned and comes late finds its lock held and ends.
     pub fn take(run_dir: &Path) -> Result<Self, RecoveryError> {
-        let (mut journals, mut this_boot) = (Vec::new(), false);
+        let (mut journals, mut locks, mut this_boot) = (Vec::new(), Vec::new(), false);
         let failed = |source| RecoveryError::Read { path: run_dir.to_owned(), source };
         let boot_id = boot_id().map_err(failed)?;
         for entry in std::fs::read_dir(run_dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             match path.extension().and_then(|e| e.to_str()) {
-                Some(LOCK_SUFFIX) => this_boot |= settle(&path)? == boot_id,
+                Some(LOCK_SUFFIX) => {
+                    let (lock, lock_boot_id) = settle(path)?;
+                    this_boot |= lock_boot_id == boot_id;
+                    locks.push(lock);
+                }
                 Some(super::journals::SUFFIX) => journals.push(path),
                 _ => {}
             }
         }
-        let mut survey = Self { traces: HashMap::new(), journals, this_boot };
+        let mut survey = Self { traces: HashMap::new(), journals, this_boot, locks };
         for path in &survey.journals {
             read(path, &boot_id, &mut survey.traces)?;
         }
         Ok(survey)
     }
 
+    /// Removes the locks of former launchers. To be called when another launcher has its own: without any lock of
+    /// this boot, a server that follows would have to take the machine for restarted.
+    pub fn remove_locks(&mut self) {
+        for Lock { path, _held } in self.locks.drain(..) {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "the lock of a former launcher could not be removed");
+            }
+        }
+    }
+
+    /// The journal that holds the records of this task's launch.
+    pub fn journal_of(&self, task: &Task) -> Option<&Path> {
+        self.traces.get(&task.launch_id()?).map(|trace| trace.journal.as_path())
+    }
+
     /// Decides for each launched task what happened to it.
-    pub fn resolve(&self, launched: Vec<Task>) -> Result<Findings, RecoveryError> {
+    pub fn resolve(&self, launched: &[Task]) -> Result<Findings, RecoveryError> {
         let mut findings = Findings::default();
         for task in launched {
-            self.resolve_one(task, &mut findings)?;
+            self.resolve_one(task.clone(), &mut findings)?;
         }
         Ok(findings)
     }
@@ -133,17 +161,15 @@ impl Survey {
     }
 }
 
-/// The boot in which the launcher was started.
-fn settle(lock_path: &Path) -> Result<String, RecoveryError> {
-    let failed = |source| RecoveryError::Read { path: lock_path.to_owned(), source };
-    let file = lock::open(lock_path).map_err(failed)?;
+/// The lock, and the boot in which its launcher was started.
+fn settle(path: PathBuf) -> Result<(Lock, String), RecoveryError> {
+    let failed = |source| RecoveryError::Read { path: path.clone(), source };
+    let file = lock::open(&path).map_err(failed)?;
     if !lock::exclusive_by(&file, Instant::now() + SETTLE).map_err(failed)? {
-        return Err(RecoveryError::Held { path: lock_path.to_owned() });
+        return Err(RecoveryError::Held { path });
     }
-    let boot_id = std::fs::read_to_string(lock_path).map_err(failed)?;
-    // Unlinked while it is held: a launcher that was spawned and has not locked it yet sees that it is too late.
-    std::fs::remove_file(lock_path).map_err(failed)?;
-    Ok(boot_id)
+    let boot_id = std::fs::read_to_string(&path).map_err(failed)?;
+    Ok((Lock { path, _held: file }, boot_id))
 }
 
 fn read(path: &Path, boot_id: &str, traces: &mut HashMap<LaunchId, Trace>) -> Result<(), RecoveryError> {

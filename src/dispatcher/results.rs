@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::input::{Fact, Input};
+use super::run::or_abort;
 use crate::task::Task;
 
 /// Writes `result.json` of an ended task.
@@ -15,7 +16,7 @@ pub(super) struct Results(mpsc::Sender<Task>);
 impl Results {
     pub fn start(write: WriteResult, inbox: mpsc::Sender<Input>) -> std::io::Result<Self> {
         let (sender, tasks) = mpsc::channel::<Task>();
-        thread::Builder::new().name("results".into()).spawn(move || {
+        let run = move || {
             for task in tasks {
                 // The store is the truth; the file is a copy for people, so the task ends all the same.
                 if let Err(error) = write(&task) {
@@ -25,7 +26,8 @@ impl Results {
                     return;
                 }
             }
-        })?;
+        };
+        thread::Builder::new().name("results".into()).spawn(move || or_abort("results", run))?;
         Ok(Self(sender))
     }
 

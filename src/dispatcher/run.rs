@@ -2,6 +2,7 @@
 //! in and goes into the next turn together: a burst pays for one fsync.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -89,8 +90,18 @@ pub fn start(
         retry_at: None,
     };
     this.recover(facts)?;
-    thread::Builder::new().name("dispatcher".into()).spawn(move || this.run()).map_err(StartError::Thread)?;
+    let run = move || or_abort("dispatcher", || this.run());
+    thread::Builder::new().name("dispatcher".into()).spawn(run).map_err(StartError::Thread)?;
     Ok(dispatcher)
+}
+
+/// A server without one of its threads would answer and do nothing. It ends instead: tasks go on under their shims,
+/// and the next server recovers.
+pub(super) fn or_abort(thread: &str, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!(thread, "a thread of the dispatcher panicked; the server ends");
+        std::process::abort();
+    }
 }
 
 struct Loop {
@@ -116,12 +127,15 @@ impl Stored for Writer {
 impl Loop {
     fn recover(&mut self, facts: Vec<Fact>) -> Result<(), StoreError> {
         let now = Timestamp::now();
-        let rejected = self.core.reject_what_never_fits(now);
-        self.perform(rejected.effects);
+        // Nothing starts before it is known what runs and what fits.
+        self.core.paused = true;
         let turn = self.core.decide(facts.into_iter().map(Input::Fact).collect(), &self.writer, now);
         self.writer.commit(&turn.transitions)?;
         tracing::info!(transitions = turn.transitions.len(), "recovered");
         self.perform(turn.effects);
+        let rejected = self.core.reject_what_never_fits(now);
+        self.perform(rejected.effects);
+        self.core.paused = false;
         let start = self.core.start_waiting(now);
         self.finish(start);
         Ok(())
