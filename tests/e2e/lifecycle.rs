@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{Server, eventually, is_alive, sh, shims_of, signal};
@@ -74,7 +75,7 @@ fn a_killed_shim_fails_its_task_and_leaves_nothing() {
         }
         let shim = status["shim_pid"].as_u64().expect("a pid");
         let pid = status["pid"].as_u64().expect("a pid");
-        signal(u32::try_from(shim).expect("a pid"), "KILL");
+        signal(u32::try_from(shim).expect("a pid"), Signal::SIGKILL);
         let ended = server.wait(&id);
         assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!("internal")), "{ended}");
         assert!(!is_alive(u32::try_from(pid).expect("a pid")));
@@ -82,7 +83,7 @@ fn a_killed_shim_fails_its_task_and_leaves_nothing() {
         let child: u32 = child.trim().parse().expect("a pid");
         if restart {
             // Nobody can find a child that left its session once its shim and launcher are gone; end it here.
-            signal(child, "KILL");
+            signal(child, Signal::SIGKILL);
         }
         eventually("the child is gone", || (!is_alive(child)).then_some(()));
     }
@@ -94,7 +95,7 @@ fn a_killed_launcher_is_replaced_and_its_tasks_go_on() {
     let running = server.submit_sh(&gated(3));
     server.until_output(&running, "begun");
     let launcher = server.launcher_pid();
-    signal(launcher, "KILL");
+    signal(launcher, Signal::SIGKILL);
     eventually("another launcher is there", || (server.launcher_pid() != launcher).then_some(()));
     assert_eq!(server.run_sh("echo after")["stdout"], "after\n");
     open_gate(&server, &running);
@@ -102,9 +103,9 @@ fn a_killed_launcher_is_replaced_and_its_tasks_go_on() {
     let second = server.submit_sh("echo begun; sleep 99");
     let status = server.until_output(&second, "begun");
     let launcher = server.launcher_pid();
-    signal(launcher, "KILL");
+    signal(launcher, Signal::SIGKILL);
     eventually("another launcher is there", || (server.launcher_pid() != launcher).then_some(()));
-    signal(u32::try_from(status["shim_pid"].as_u64().expect("a pid")).expect("a pid"), "KILL");
+    signal(u32::try_from(status["shim_pid"].as_u64().expect("a pid")).expect("a pid"), Signal::SIGKILL);
     assert_eq!(server.wait(&second)["error"]["code"], "internal");
 }
 

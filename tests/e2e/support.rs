@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// How long a test waits for anything before it fails.
@@ -114,7 +115,7 @@ impl Server {
 
     /// SIGTERM; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        signal(self.pid(), "TERM");
+        signal(self.pid(), Signal::SIGTERM);
         let mut child = self.child.take().expect("a running server");
         let status = eventually("the server stops", || child.try_wait().expect("waitable"));
         status.code()
@@ -236,9 +237,9 @@ impl Drop for Server {
         // What the tasks of this test left running: their shims have the data directory's files open.
         for shim in shims_of(&self.data_dir()) {
             for pid in descendants(shim) {
-                signal(pid, "KILL");
+                signal(pid, Signal::SIGKILL);
             }
-            signal(shim, "KILL");
+            signal(shim, Signal::SIGKILL);
         }
     }
 }
@@ -280,8 +281,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub fn signal(pid: u32, name: &str) {
-    let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status();
+/// Whoever is gone already needs no signal.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).expect("a pid");
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
 }
 
 /// Alive and no zombie.
