@@ -43,16 +43,17 @@ pub struct ResourceEnforcement {
     /// Memory limit in bytes; absent when the task has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
-    /// Whether the memory limit is enforced.
+    /// Whether the memory limit is enforced: by the cgroup, swap included, where `oom_detection` is true; else as
+    /// address space of each process.
     pub memory_enforced: bool,
     /// Limit on the number of processes; absent when the task has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids_max: Option<u64>,
     /// Whether the limit on processes is enforced.
     pub pids_enforced: bool,
-    /// Whether a cgroup of its own holds the task.
+    /// Whether a cgroup of its own holds the task. Then what is left of it is killed by its cgroup.
     pub cgroup_enforced: bool,
-    /// Whether a death by the kernel's out-of-memory killer would be recognised.
+    /// Whether a death by the kernel's out-of-memory killer is recognised: the cgroup has a memory controller.
     pub oom_detection: bool,
 }
 

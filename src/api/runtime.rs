@@ -73,7 +73,7 @@ pub struct RuntimeConfig {
     pub gc_interval_ms: u64,
     /// How long the dispatcher sleeps at most, in milliseconds.
     pub dispatch_poll_interval_ms: u64,
-    /// The cgroup that is probed; tasks get no cgroups in this version.
+    /// The cgroup of version 2 below which tasks get theirs, where it can be used.
     pub cgroup_root: String,
     /// The capability mode of a task that names none.
     pub default_capability_mode: CapabilityMode,

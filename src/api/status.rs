@@ -149,7 +149,7 @@ pub struct ResourceUsage {
     /// Peak resident set of the largest single process, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rss_bytes: Option<u64>,
-    /// Peak memory of the whole task, in bytes, when a cgroup held it.
+    /// Peak memory of the whole task, in bytes, where a cgroup held it and the kernel tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_peak_bytes: Option<u64>,
 }

@@ -22,14 +22,18 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     let limits = &spec.limits;
     let resources = &manifest.resources;
     let cpu_time_enforced = limits.cpu_time_sec.is_some() && resources.rlimit_cpu;
-    let memory_enforced = limits.memory_bytes.is_some() && resources.rlimit_memory;
+    let memory_enforced = limits.memory_bytes.is_some() && (resources.memory_limit || resources.rlimit_memory);
+    let pids_enforced = limits.pids_max.is_some() && resources.pids_limit;
     if limits.cpu_time_sec.is_some() && !cpu_time_enforced {
         missing.push("limits.cpu_time_sec is not enforced: RLIMIT_CPU cannot be set here".into());
     }
     if limits.memory_bytes.is_some() && !memory_enforced {
-        missing.push("limits.memory_bytes is not enforced: RLIMIT_AS cannot be set here".into());
+        missing.push(
+            "limits.memory_bytes is not enforced: there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here"
+                .into(),
+        );
     }
-    if limits.pids_max.is_some() {
+    if limits.pids_max.is_some() && !pids_enforced {
         missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
     }
     let mut warnings = without_effect(&spec.sandbox);
@@ -38,7 +42,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     if let Some(fault) = profile_fault {
         if strict { missing.push(fault) } else { warnings.push(fault) }
     }
-    if memory_enforced {
+    if memory_enforced && !resources.memory_limit {
         warnings.push(
             "limits.memory_bytes is enforced as address space of each process (RLIMIT_AS), not as memory of the whole task"
                 .into(),
@@ -59,8 +63,8 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
             memory_bytes: limits.memory_bytes,
             memory_enforced,
             pids_max: limits.pids_max,
-            pids_enforced: false,
-            cgroup_enforced: false,
+            pids_enforced,
+            cgroup_enforced: resources.cgroup_writable,
             oom_detection: resources.oom_detection,
         },
         degraded: !missing.is_empty(),
@@ -148,6 +152,25 @@ mod tests {
         assert!(plan.degraded && !plan.resource_enforcement.pids_enforced);
         assert!(plan.fallback_reasons[0].contains("linux_sandbox"));
         assert!(plan.fallback_reasons[1].contains("limits.pids_max"));
+    }
+
+    #[test]
+    fn a_cgroup_limits_what_rlimits_cannot_and_without_a_warning() {
+        let mut with_groups = manifest();
+        let resources = &mut with_groups.resources;
+        (resources.cgroup_writable, resources.memory_limit, resources.oom_detection) = (true, true, true);
+        let limited = Draft { memory_bytes: Some(1 << 20), pids_max: Some(4), ..draft() };
+        let plan = decide(limited.clone(), &with_groups).expect("planned");
+        let enforced = &plan.resource_enforcement;
+        assert!(enforced.memory_enforced && enforced.cgroup_enforced && enforced.oom_detection);
+        assert!(!enforced.pids_enforced && plan.degraded, "no pids controller");
+        assert!(plan.capability_warnings.is_empty(), "{plan:?}");
+        with_groups.resources.pids_limit = true;
+        with_groups.resources.rlimit_memory = false;
+        let plan = decide(limited.clone(), &with_groups).expect("planned");
+        assert!(plan.resource_enforcement.pids_enforced && !plan.degraded, "{plan:?}");
+        let plan = decide(limited, &manifest()).expect("planned");
+        assert!(plan.capability_warnings[0].contains("RLIMIT_AS") && !plan.resource_enforcement.oom_detection);
     }
 
     #[test]

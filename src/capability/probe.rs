@@ -1,16 +1,18 @@
 //! The probes: each does the thing once, in a throwaway process of this program, and says why it cannot.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 
+use super::cgroups::Cgroups;
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use crate::ledger::Capacity;
+use crate::sandbox::cgroup;
 use crate::sys::rlimit::Limit;
 use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
@@ -23,7 +25,6 @@ pub const PROBE_ROLE: &str = "__probe";
 pub struct ProbeSettings {
     pub runtime_id: String,
     pub data_dir: PathBuf,
-    pub cgroup_root: PathBuf,
     pub disable_linux_sandbox: bool,
     pub disable_cgroup: bool,
     pub capacity: Capacity,
@@ -38,7 +39,7 @@ struct Answers {
 
 /// Asks the host and writes down the answers.
 #[must_use]
-pub fn probe(settings: &ProbeSettings) -> Manifest {
+pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     let mut warnings = Vec::new();
     let mut overrides = BTreeMap::new();
     let mut holds = |name: &str, fault: Option<String>| {
@@ -52,14 +53,14 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
     let rlimit_cpu = holds("rlimit_cpu", answers.rlimit_cpu);
     let rlimit_memory = holds("rlimit_memory", answers.rlimit_memory);
     let data_dir_writable = holds("data_dir_writable", fault(write_probe(&settings.data_dir)));
-    let (cgroup_v2, cgroup_writable) = if settings.disable_cgroup {
+    if settings.disable_cgroup {
         overrides.insert("disable_cgroup".to_owned(), "true".to_owned());
-        holds("cgroup", Some("switched off by the operator".into()));
-        (false, false)
-    } else {
-        let v2 = holds("cgroup_v2", fault(is_cgroup_v2(&settings.cgroup_root)));
-        (v2, v2 && holds("cgroup_writable", fault(make_cgroup(&settings.cgroup_root))))
-    };
+    }
+    let cgroup_v2 = holds("cgroup_v2", cgroups.v2.clone());
+    let cgroup_writable = holds("cgroup_writable", cgroups.writable());
+    let memory_limit = holds("memory_limit, oom_detection", cgroups.memory.clone());
+    let pids_limit = holds("pids_limit", cgroups.pids.clone());
+    holds("cpu_quota", Some("this version does not limit the share of CPU time".into()));
     let linux_sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
         "switched off by the operator"
@@ -67,7 +68,6 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
         "this version runs tasks as plain processes only"
     };
     holds("linux_sandbox", Some(linux_sandbox.into()));
-    holds("memory_limit, pids_limit, cpu_quota, oom_detection", Some("tasks get no cgroup in this version".into()));
     Manifest {
         runtime_id: settings.runtime_id.clone(),
         collected_at: Timestamp::now(),
@@ -89,10 +89,10 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
             rlimit_memory,
             cgroup_v2,
             cgroup_writable,
-            memory_limit: false,
-            pids_limit: false,
+            memory_limit,
+            pids_limit,
             cpu_quota: false,
-            oom_detection: false,
+            oom_detection: memory_limit,
         },
         capacity: settings.capacity,
         degraded: !warnings.is_empty(),
@@ -101,9 +101,22 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
     }
 }
 
-/// The hidden role: tries what changes the process that tries it, and prints the answers as JSON.
+/// The hidden role: tries what changes the process that tries it, and prints the answers as JSON. With arguments it
+/// joins the cgroups of these files first, and with the last of them that is all.
 #[must_use]
-pub fn run_probes() -> ExitCode {
+pub fn run_probes(gates: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut joined = false;
+    for gate in gates {
+        joined = true;
+        if let Err(error) = cgroup::enter(Path::new(&gate)) {
+            // Whoever asks reads the reason here.
+            drop(write!(io::stderr(), "{error}"));
+            return ExitCode::FAILURE;
+        }
+    }
+    if joined {
+        return ExitCode::SUCCESS;
+    }
     let answers = Answers {
         rlimit_cpu: fault(Limit::CpuTime { seconds: 3600 }.apply()),
         rlimit_memory: fault(Limit::AddressSpace { bytes: 1 << 30 }.apply()),
@@ -131,38 +144,9 @@ fn write_probe(data_dir: &Path) -> io::Result<()> {
     synced
 }
 
-/// Whether the cgroup root is, or would be made, in a cgroup v2 hierarchy. A path alone proves nothing: below
-/// `/sys/fs/cgroup` may be a tmpfs.
-fn is_cgroup_v2(root: &Path) -> io::Result<()> {
-    let existing = root.ancestors().find(|path| path.exists()).unwrap_or(root);
-    if statfs(existing)?.filesystem_type() == CGROUP2_SUPER_MAGIC {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("{} is not in a cgroup v2 hierarchy", root.display())))
-}
-
-fn make_cgroup(root: &Path) -> io::Result<()> {
-    let existed = root.exists();
-    let group = root.join(format!("probe-{}", std::process::id()));
-    let made = fs::create_dir_all(&group).and_then(|()| fs::remove_dir(&group));
-    if !existed && root.exists() {
-        fs::remove_dir(root)?;
-    }
-    made
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_plain_directory_is_no_cgroup_and_is_left_alone() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let root = dir.path().join("cgroup");
-        assert!(is_cgroup_v2(&root).expect_err("a plain directory").to_string().contains("cgroup v2"));
-        make_cgroup(&root).expect("directories can be made");
-        assert!(!root.exists());
-    }
 
     #[test]
     fn an_unwritable_data_directory_is_told() {

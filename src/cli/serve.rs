@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Exit;
 use crate::api::TaskStatusResponse;
-use crate::capability::{self, ProbeSettings};
+use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
 use crate::metrics::Metrics;
@@ -80,7 +80,14 @@ fn serve(mut config: Config) -> anyhow::Result<()> {
     data_dir.path().clone_into(&mut config.runtime.data_dir);
     let (writer, readers) = store::open(&data_dir.database())?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let settings = dispatcher_settings(&config, &data_dir);
+    // Before the dispatcher, which launches what waits.
+    let cgroups = Cgroups::find(&CgroupSettings {
+        root: config.capability.cgroup_root.clone(),
+        disabled: config.capability.disable_cgroup,
+        data_dir: data_dir.path().to_owned(),
+        noted_in: data_dir.run_dir().join("cgroups"),
+    });
+    let settings = dispatcher_settings(&config, &data_dir, &cgroups);
     let results_in = data_dir.path().to_owned();
     let write_result = Box::new(move |task: &Task| {
         let status = TaskStatusResponse::render(task, &results_in)?;
@@ -89,15 +96,17 @@ fn serve(mut config: Config) -> anyhow::Result<()> {
     // Everything is where it belongs before anybody can ask.
     let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(listen(config, &mut data_dir, dispatcher, readers, metrics));
+    let served = runtime.block_on(listen(config, &mut data_dir, &cgroups, dispatcher, readers, metrics));
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    cgroups.release();
     served
 }
 
 async fn listen(
     config: Config,
     data_dir: &mut DataDir,
+    cgroups: &Cgroups,
     dispatcher: Dispatcher,
     readers: Readers,
     metrics: Arc<Metrics>,
@@ -106,7 +115,7 @@ async fn listen(
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
-    let manifest = capability::probe(&probe_settings(&config, &runtime_id));
+    let manifest = capability::probe(&probe_settings(&config, &runtime_id), cgroups);
     for warning in &manifest.warnings {
         tracing::info!("not available here: {warning}");
     }
@@ -129,17 +138,19 @@ async fn listen(
     Ok(())
 }
 
-fn dispatcher_settings(config: &Config, data_dir: &DataDir) -> dispatcher::Settings {
+fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -> dispatcher::Settings {
     dispatcher::Settings {
         launch: LaunchSettings {
             data_dir: data_dir.path().to_owned(),
             grace_ms: config.execution.termination_grace_ms,
+            cgroups: cgroups.instance.clone(),
             // A variable that is no UTF-8 cannot be one of the five that tasks get.
             inherited_env: inherited_env(
                 std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
             ),
         },
         run_dir: data_dir.run_dir(),
+        cgroups: cgroups.known.clone(),
         capacity: config.capacity(),
         quotas: config.tenant_quotas(),
         max_queued_tasks: config.queue.max_queued_tasks,
@@ -151,7 +162,6 @@ fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
     ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
-        cgroup_root: config.capability.cgroup_root.clone(),
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
         disable_cgroup: config.capability.disable_cgroup,
         capacity: config.capacity(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, ScriptFile};
+use crate::sandbox::cgroup::{GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
 use crate::task::spec::Action;
 use crate::task::{State, Task};
@@ -18,6 +19,8 @@ pub struct LaunchSettings {
     pub data_dir: PathBuf,
     pub grace_ms: u64,
     pub inherited_env: BTreeMap<String, String>,
+    /// Where the tasks' groups are made.
+    pub cgroups: Option<Instance>,
 }
 
 /// The part of `variables` that tasks get.
@@ -38,6 +41,9 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
     let mut env = settings.inherited_env.clone();
     env.extend(spec.execution.env.clone());
     let enforced = &task.plan().resource_enforcement;
+    let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced);
+    // The same controller does both; without it memory is limited as address space.
+    let by_cgroup = enforced.cgroup_enforced && enforced.oom_detection;
     Some(LaunchRequest {
         version: PROTOCOL_VERSION,
         task_id: task.id().clone(),
@@ -51,8 +57,22 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         wall_time_ms: enforced.wall_time_ms,
         grace_ms: settings.grace_ms,
         cpu_time_sec: enforced.cpu_time_sec.filter(|_| enforced.cpu_time_enforced),
-        address_space_bytes: enforced.memory_bytes.filter(|_| enforced.memory_enforced),
+        address_space_bytes: memory_bytes.filter(|_| !by_cgroup),
+        cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
     })
+}
+
+/// A plan may have been made by a server that had other groups. What it promises without this one being able to do it
+/// is a launch that fails, and no silent lack.
+fn group(task: &Task, settings: &LaunchSettings) -> Option<GroupSpec> {
+    let State::Launching { launch_id } = task.state() else { return None };
+    let enforced = &task.plan().resource_enforcement;
+    let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced && enforced.oom_detection);
+    let pids_max = enforced.pids_max.filter(|_| enforced.pids_enforced);
+    match &settings.cgroups {
+        Some(instance) => Some(instance.launch(&launch_id.to_string(), memory_bytes, pids_max)),
+        None => (memory_bytes.or(pids_max).is_some()).then(|| GroupSpec::nowhere(memory_bytes, pids_max)),
+    }
 }
 
 fn command_line(action: &Action, args: &[String], paths: &TaskPaths) -> (Vec<String>, Option<ScriptFile>) {
@@ -82,6 +102,7 @@ mod tests {
         let settings = LaunchSettings {
             data_dir: "/data".into(),
             grace_ms: 5000,
+            cgroups: None,
             inherited_env: inherited_env(variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter()),
         };
         request(&task, &settings, Path::new("/data/run/j")).expect("launching")

@@ -12,12 +12,15 @@ use super::watch;
 
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::launcher::{Launcher, LauncherEvent};
+use crate::sandbox::cgroup;
 use crate::task::state::LaunchId;
 use crate::task::{State, Task, TaskId};
 
 #[derive(Debug)]
 pub(super) struct Lifeline {
     run_dir: PathBuf,
+    /// Every group in which those of launches may be.
+    cgroups: Vec<PathBuf>,
     launcher: Launcher,
     journals: Journals,
     watched: HashSet<LaunchId>,
@@ -28,14 +31,17 @@ impl Lifeline {
     /// Finds out what became of the launched tasks of a former server and starts a launcher.
     pub fn start(
         run_dir: &Path,
+        cgroups: Vec<PathBuf>,
         launched: Vec<Task>,
         inbox: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<Fact>), StartError> {
         let mut survey = Survey::take(run_dir)?;
         let findings = survey.resolve(&launched)?;
+        end_dead_groups(&cgroups, &findings.orphans);
         let launcher = spawn(run_dir, &inbox)?;
         let journals = Journals::new(run_dir, launcher.instance());
-        let mut this = Self { run_dir: run_dir.to_owned(), launcher, journals, watched: HashSet::new(), inbox };
+        let run_dir = run_dir.to_owned();
+        let mut this = Self { run_dir, cgroups, launcher, journals, watched: HashSet::new(), inbox };
         this.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
@@ -59,6 +65,7 @@ impl Lifeline {
     pub fn revive(&mut self, launched: Vec<Task>) -> Result<Vec<Fact>, StartError> {
         let mut survey = Survey::take(&self.run_dir)?;
         let findings = survey.resolve(&launched)?;
+        end_dead_groups(&self.cgroups, &findings.orphans);
         self.launcher = spawn(&self.run_dir, &self.inbox)?;
         self.journals.follow(self.launcher.instance());
         self.succeed(&mut survey, &launched);
@@ -91,7 +98,7 @@ impl Lifeline {
 
     fn watch(&mut self, orphan: Orphan) -> Result<(), StartError> {
         if self.watched.insert(orphan.running.launch_id) {
-            watch::watch(orphan, self.inbox.clone()).map_err(StartError::Thread)?;
+            watch::watch(orphan, self.cgroups.clone(), self.inbox.clone()).map_err(StartError::Thread)?;
         }
         Ok(())
     }
@@ -108,6 +115,16 @@ impl Lifeline {
         for journal in survey.journals.iter().filter(|journal| !self.journals.is_needed(journal)) {
             delete(journal);
         }
+    }
+}
+
+/// Before anything new is launched: a group that no living shim answers for is that of a launch whose shim died, with
+/// whatever is left of its task.
+fn end_dead_groups(cgroups: &[PathBuf], living: &[Orphan]) {
+    let living: HashSet<String> = living.iter().map(|orphan| orphan.running.launch_id.to_string()).collect();
+    let ended = cgroup::end_all_but(cgroups, |name| living.contains(name));
+    if ended > 0 {
+        tracing::info!(ended, "ended the cgroups of dead launches");
     }
 }
 

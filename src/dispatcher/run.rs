@@ -39,6 +39,8 @@ pub struct Settings {
     pub launch: LaunchSettings,
     /// For locks and journals.
     pub run_dir: PathBuf,
+    /// Every group in which those of launches may be, of former servers too.
+    pub cgroups: Vec<PathBuf>,
     pub capacity: Capacity,
     pub quotas: BTreeMap<String, Capacity>,
     pub max_queued_tasks: u64,
@@ -74,7 +76,8 @@ pub fn start(
     let ledger = Ledger::new(settings.capacity, &settings.quotas);
     let mut core = Core::new(ledger, settings.max_queued_tasks, writer.last_seq()?);
     core.restore(writer.live_tasks()?);
-    let (lifeline, facts) = Lifeline::start(&settings.run_dir, core.launched(), sender.clone())?;
+    let (lifeline, facts) =
+        Lifeline::start(&settings.run_dir, settings.cgroups.clone(), core.launched(), sender.clone())?;
     let results = Results::start(write_result, sender.clone()).map_err(StartError::Thread)?;
     let dispatcher = Dispatcher::new(sender, waiters.clone());
     let mut this = Loop {

@@ -2,24 +2,28 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 
 use super::input::{Fact, Input};
 use super::recovery::{Orphan, exit_in, lost};
 use crate::launcher::protocol::Report;
+use crate::sandbox::cgroup;
 use crate::sys::poll::{Interest, poll};
 use crate::sys::proc_tree::{self, Process};
 use crate::sys::process::{Pid, Signal, pidfd_open};
 
 /// Says how the orphan's task ended, once its shim is gone. One small thread each: they are few and wait only.
-pub(super) fn watch(orphan: Orphan, inbox: mpsc::Sender<Input>) -> io::Result<()> {
+pub(super) fn watch(orphan: Orphan, cgroups: Vec<PathBuf>, inbox: mpsc::Sender<Input>) -> io::Result<()> {
     thread::Builder::new().name("watch".into()).stack_size(256 * 1024).spawn(move || {
         await_end(&orphan.running);
         let Some(launch_id) = orphan.task.launch_id() else { return };
         let exit = match exit_in(&orphan.journal, launch_id) {
             Ok(Some(exit)) => exit,
             Ok(None) => {
+                // Whatever its processes did to their sessions, they are in its group.
+                cgroup::end_launch(&cgroups, &launch_id.to_string());
                 kill_session(&orphan);
                 lost("the task's shim was killed")
             }

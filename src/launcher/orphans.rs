@@ -5,6 +5,7 @@
 use std::io;
 use std::rc::Rc;
 
+use crate::sandbox::cgroup::{self, GroupSpec};
 use crate::shim::journal::Journal;
 use crate::shim::terminate;
 use crate::sys::clock::monotonic_ms;
@@ -24,6 +25,7 @@ pub struct Charge {
     pub task_id: TaskId,
     pub launch_id: LaunchId,
     pub journal: Rc<Journal>,
+    pub cgroup: Option<GroupSpec>,
 }
 
 /// Tasks that lost their shim and may have living processes. Whose orphan is whose cannot be told, so all are
@@ -72,10 +74,12 @@ impl Orphans {
         let quiet = proc_tree::children(own)?.into_iter().all(&is_shim);
         if quiet && self.quiet {
             self.quiet = false;
-            return Ok(self.lost.drain(..).map(|(charge, status)| (charge, exit(status))).collect());
+            return Ok(self.give_back());
         }
         self.quiet = quiet;
         if !quiet {
+            // Closed to forks, so that the scan finds all.
+            self.lost.iter().filter_map(|(charge, _)| charge.cgroup.as_ref()).for_each(cgroup::kill_spec);
             terminate::kill_all(own, is_shim)?;
         }
         self.next_round = now.saturating_add(self.pause);
@@ -89,7 +93,16 @@ impl Orphans {
             // Nothing more can be done about a `/proc` that cannot be read.
             let _ = terminate::kill_all(process::getpid(), is_shim);
         }
-        self.lost.drain(..).map(|(charge, status)| (charge, exit(status))).collect()
+        self.give_back()
+    }
+
+    /// The tasks, without their groups.
+    fn give_back(&mut self) -> Vec<(Charge, Exit)> {
+        let over = self.lost.drain(..).map(|(charge, status)| {
+            charge.cgroup.iter().for_each(cgroup::end_spec);
+            (charge, exit(status))
+        });
+        over.collect()
     }
 }
 

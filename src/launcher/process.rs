@@ -13,6 +13,7 @@ use super::frame::{FrameBuffer, FrameError};
 use super::orphans::{Charge, Orphans};
 use super::outbox::Outbox;
 use super::protocol::{LaunchRequest, Report};
+use crate::sandbox::cgroup::{self, GroupSpec};
 use crate::shim::StepError;
 use crate::shim::journal::{Journal, Record};
 use crate::sys::fork::SingleThreaded;
@@ -68,6 +69,8 @@ struct LauncherProcess {
     journal: Option<(PathBuf, Rc<Journal>)>,
     shims: HashMap<Pid, Charge>,
     orphans: Orphans,
+    /// The groups in which those of launches were made.
+    instances: Vec<PathBuf>,
 }
 
 fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, LauncherError> {
@@ -100,6 +103,7 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
         journal: None,
         shims: HashMap::new(),
         orphans: Orphans::default(),
+        instances: Vec::new(),
     })
 }
 
@@ -156,6 +160,7 @@ impl LauncherProcess {
         self.on_children()?;
         let over = self.orphans.last_round(|pid| self.shims.contains_key(&pid));
         self.report_lost(over);
+        cgroup::remove_instances(&self.instances);
         Ok(())
     }
 
@@ -165,7 +170,9 @@ impl LauncherProcess {
         let launched = match &journal {
             Ok(journal) => self.fork_shim(&request).map(|pid| {
                 let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
-                self.shims.insert(pid, Charge { task_id, launch_id, journal: Rc::clone(journal) })
+                let (journal, cgroup) = (Rc::clone(journal), request.cgroup.clone());
+                self.instances = cgroup.as_ref().map(GroupSpec::instances).unwrap_or_default();
+                self.shims.insert(pid, Charge { task_id, launch_id, journal, cgroup })
             }),
             Err(error) => Err(StepError::new(
                 format_args!("open the journal {}", request.journal.display()),
@@ -216,7 +223,7 @@ impl LauncherProcess {
     }
 
     fn report_lost(&mut self, over: Vec<(Charge, Exit)>) {
-        for (Charge { task_id, launch_id, journal }, exit) in over {
+        for (Charge { task_id, launch_id, journal, cgroup: _ }, exit) in over {
             self.record_and_report(task_id, launch_id, Some(&*journal), exit);
         }
     }

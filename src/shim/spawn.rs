@@ -9,6 +9,7 @@ use super::prepare::Logs;
 use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
+use crate::sandbox::cgroup::Gate;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::process::{self, Pid, Signal};
 use crate::sys::rlimit::Limit;
@@ -46,11 +47,17 @@ pub enum Launched {
 ///
 /// # Errors
 /// Names the call that failed.
-pub fn spawn(single: &SingleThreaded, request: &LaunchRequest, logs: Logs) -> Result<Command, StepError> {
+pub fn spawn(
+    single: &SingleThreaded,
+    request: &LaunchRequest,
+    logs: Logs,
+    gates: Vec<Gate>,
+) -> Result<Command, StepError> {
     let Logs { stdout, stderr } = logs;
     let (ours, theirs) = socket::pair().map_err(|error| StepError::new("socketpair", error))?;
-    let keep = [stdout.as_raw_fd(), stderr.as_raw_fd(), theirs.as_raw_fd()];
-    let steps = steps(request, Logs { stdout, stderr })?;
+    let mut keep = vec![stdout.as_raw_fd(), stderr.as_raw_fd(), theirs.as_raw_fd()];
+    keep.extend(gates.iter().map(Gate::fd));
+    let steps = steps(request, Logs { stdout, stderr }, gates)?;
     let forked = single.fork(&keep, || {
         // Moved, so that the parent's copy is closed when fork returns.
         let sync = theirs;
@@ -69,14 +76,15 @@ pub fn spawn(single: &SingleThreaded, request: &LaunchRequest, logs: Logs) -> Re
 }
 
 /// The straight list. Limits come last, when nothing of ours can run into them any more but the exec.
-fn steps(request: &LaunchRequest, logs: Logs) -> Result<Vec<Step>, StepError> {
+fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Vec<Step>, StepError> {
     let program = || request.argv.first().map_or("", String::as_str);
     let exec = Program::new(&request.argv, &request.env)
         .map_err(|error| StepError::new(format_args!("execve {}", program()), error))?;
     let directory = CString::new(request.working_dir.as_os_str().as_bytes())
         .map_err(|_| StepError::new("chdir", io::Error::from_raw_os_error(libc::EINVAL)))?;
-    let mut steps = vec![
-        Step::DieWithShim(process::getpid()),
+    let mut steps = vec![Step::DieWithShim(process::getpid())];
+    steps.extend(gates.into_iter().map(Step::JoinCgroup));
+    steps.extend([
         Step::NewSession,
         Step::Stdout(logs.stdout),
         Step::Stderr(logs.stderr),
@@ -84,7 +92,7 @@ fn steps(request: &LaunchRequest, logs: Logs) -> Result<Vec<Step>, StepError> {
         Step::UnblockSignals,
         Step::CloseOnExec,
         Step::Limit(Limit::NoCore),
-    ];
+    ]);
     steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
     steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
     steps.extend([Step::AwaitGo, Step::Exec(exec)]);

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::program::Program;
+use crate::sandbox::cgroup::{CgroupError, Gate};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
@@ -54,10 +55,17 @@ impl StepError {
     }
 }
 
+impl From<CgroupError> for StepError {
+    fn from(CgroupError { step, source }: CgroupError) -> Self {
+        Self { step, source }
+    }
+}
+
 /// What the command's process does between fork and exec. Made before the fork; performing one allocates nothing.
 #[derive(Debug)]
 pub enum Step {
     DieWithShim(Pid),
+    JoinCgroup(Gate),
     NewSession,
     Stdout(File),
     Stderr(File),
@@ -78,6 +86,7 @@ impl Step {
     pub fn perform(&self, shim: BorrowedFd<'_>) -> io::Result<()> {
         match self {
             Self::DieWithShim(pid) => process::die_with(*pid),
+            Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
             Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
             Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
@@ -95,6 +104,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
+            Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
             Self::Stdout(_) => f.write_str("dup2 stdout.log"),
             Self::Stderr(_) => f.write_str("dup2 stderr.log"),

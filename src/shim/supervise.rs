@@ -10,6 +10,7 @@ use super::step::StepError;
 use super::watch::Watch;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::LaunchRequest;
+use crate::sandbox::cgroup::Group;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, fd, proc_stat, process};
@@ -47,7 +48,11 @@ fn start(
     let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
     let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
     recorder.open()?;
-    let command = spawn(single, request, prepare(request)?)?;
+    let logs = prepare(request)?;
+    // Dropped on every way out of here, and by the watch.
+    let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
+    let gates = cgroup.as_ref().map(Group::gates).transpose()?.unwrap_or_default();
+    let command = spawn(single, request, logs, gates)?;
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
@@ -59,7 +64,7 @@ fn start(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, signals, command))
+    Ok(Watch::new(request, running, signals, command, cgroup))
 }
 
 /// Own session, own name, parent of all orphans of the task, and nothing of the server's held open.

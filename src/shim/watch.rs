@@ -10,6 +10,7 @@ use super::terminate;
 use super::timeline::{Due, Timeline};
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::{LaunchRequest, Report};
+use crate::sandbox::cgroup::{Facts, Group};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, ChildrenUsage, End, Reaped};
@@ -25,6 +26,8 @@ pub struct Watch {
     signals: Signals,
     command: Command,
     timeline: Timeline,
+    /// Removed when this is dropped.
+    cgroup: Option<Group>,
     /// A step of the child failed, so the command never ran.
     failure: Option<StepError>,
     end: Option<CommandEnd>,
@@ -46,10 +49,16 @@ enum Left {
 
 impl Watch {
     #[must_use]
-    pub fn new(request: &LaunchRequest, running: Running, signals: Signals, command: Command) -> Self {
+    pub fn new(
+        request: &LaunchRequest,
+        running: Running,
+        signals: Signals,
+        command: Command,
+        cgroup: Option<Group>,
+    ) -> Self {
         let timeline = Timeline::new(running.started_monotonic_ms, request.wall_time_ms, request.grace_ms);
         let task_id = request.task_id.clone();
-        Self { task_id, running, signals, command, timeline, failure: None, end: None }
+        Self { task_id, running, signals, command, timeline, cgroup, failure: None, end: None }
     }
 
     /// Watches until the command and all its descendants are gone.
@@ -167,6 +176,9 @@ impl Watch {
                     if self.end.is_none() {
                         self.kill_group();
                     }
+                    if let Some(cgroup) = &self.cgroup {
+                        cgroup.kill();
+                    }
                     terminate::kill_all(process::getpid(), |_| false)?;
                 }
             }
@@ -186,6 +198,7 @@ impl Watch {
             return Err(io::Error::other("the command vanished without being reaped"));
         };
         let ran = self.failure.is_none();
+        let facts = self.cgroup.as_ref().map(Group::facts).unwrap_or_default();
         let status = match (self.failure, end) {
             (Some(error), _) => error.into_status(),
             (None, End::Exited(code)) => ExitStatus::Exited { code },
@@ -195,20 +208,20 @@ impl Watch {
             status,
             timed_out: self.timeline.timed_out(),
             killed: self.timeline.killed(),
-            oom_killed: false,
+            oom_killed: ran && facts.oom_kills.is_some_and(|kills| kills > 0),
             at,
             duration_ms: ran.then_some(duration_ms),
-            usage: if ran { Some(usage(process::children_usage()?)) } else { None },
+            usage: if ran { Some(usage(process::children_usage()?, facts)) } else { None },
         })
     }
 }
 
-fn usage(children: ChildrenUsage) -> Usage {
+fn usage(children: ChildrenUsage, facts: Facts) -> Usage {
     let ChildrenUsage { user_cpu_ms, system_cpu_ms, max_rss_bytes } = children;
     Usage {
         user_cpu_ms: Some(user_cpu_ms),
         system_cpu_ms: Some(system_cpu_ms),
         max_rss_bytes: Some(max_rss_bytes),
-        memory_peak_bytes: None,
+        memory_peak_bytes: facts.memory_peak_bytes,
     }
 }

@@ -113,6 +113,13 @@ impl LaunchId {
     }
 }
 
+/// `<seq>-<revision>`, as a launch's cgroup is called.
+impl std::fmt::Display for LaunchId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.seq, self.revision)
+    }
+}
+
 impl Status {
     #[must_use]
     pub const fn as_str(self) -> &'static str {

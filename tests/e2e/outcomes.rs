@@ -117,13 +117,14 @@ fn the_cpu_limit_is_told_from_other_signals() {
 }
 
 #[test]
-fn limits_hold_inside_the_task_as_the_plan_says() {
-    let server = Server::start();
+fn without_cgroups_limits_hold_inside_the_task_as_the_plan_says() {
+    let server = Server::with_flags(&["--disable-cgroup"]);
     let status =
         server.run(&limited("ulimit -v; ulimit -St; ulimit -Ht", &json!({"memory_bytes": 1 << 30, "cpu_time_sec": 9})));
     assert_eq!(status["stdout"], "1048576\n9\n10\n");
     let plan = &status["execution_plan"];
     assert_eq!(plan["resource_enforcement"]["memory_enforced"], true);
+    assert_eq!(plan["resource_enforcement"]["cgroup_enforced"], false);
     assert_eq!(plan["degraded"], false);
     let pids = server.run(&limited("true", &json!({"pids_max": 5})));
     assert_eq!(pids["execution_plan"]["resource_enforcement"]["pids_enforced"], false);

@@ -83,6 +83,11 @@ impl Server {
         value.clone_into(&mut self.flags[at + 1]);
     }
 
+    /// For the next start.
+    pub fn add_flag(&mut self, flag: &str) {
+        self.flags.push(flag.to_owned());
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_execgo-runtime"));
         command.arg("serve").args(["--listen-addr", "127.0.0.1:0"]).arg("--data-dir").arg(self.data_dir());
@@ -240,6 +245,28 @@ impl Drop for Server {
                 signal(pid, Signal::SIGKILL);
             }
             signal(shim, Signal::SIGKILL);
+        }
+        remove_cgroups(&self.data_dir().join("run/cgroups"));
+    }
+}
+
+/// A server that was killed leaves its groups to the next one, and there is none.
+fn remove_cgroups(noted: &Path) {
+    let Ok(noted) = fs::read_to_string(noted) else { return };
+    let (_never, pause) = mpsc::channel::<()>();
+    for dir in noted.lines().map(Path::new) {
+        for _ in 0..50 {
+            for group in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+                let _ = fs::remove_dir(group.path());
+            }
+            let _ = fs::remove_dir(dir);
+            if !dir.exists() {
+                break;
+            }
+            let _ = pause.recv_timeout(Duration::from_millis(5));
+        }
+        if let Some(parent) = dir.parent().filter(|parent| parent.ends_with("execgo-runtime")) {
+            let _ = fs::remove_dir(parent);
         }
     }
 }

@@ -33,6 +33,23 @@ fn the_cpu_limit_ends_a_busy_command_with_sigxcpu() {
 }
 
 #[test]
+fn a_cgroup_that_cannot_be_joined_or_limited_is_told_and_removed() {
+    let mut rig = Rig::start();
+    let dir = rig.dir.path().join("plain/1-2");
+    let mut request = rig.request("a", &["/bin/true"]);
+    let mut cgroup = json!({"version": "v1", "memory": dir, "pids": null, "memory_bytes": null, "pids_max": null});
+    request["cgroup"] = cgroup.clone();
+    let step = format!("join the cgroup {}", dir.display());
+    assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));
+    let mut request = rig.request("b", &["/bin/true"]);
+    cgroup["memory_bytes"] = json!(4096);
+    request["cgroup"] = cgroup;
+    let step = format!("write 4096 to {}/memory.limit_in_bytes", dir.display());
+    assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));
+    assert!(!dir.exists());
+}
+
+#[test]
 fn an_address_space_too_small_for_anything_still_tells_what_failed() {
     let mut rig = Rig::start();
     let mut request = rig.request("a", &["/no/such/program"]);

@@ -107,9 +107,9 @@ pub struct ResourceCapabilities {
     pub rlimit_cpu: bool,
     /// Address space of a process (`RLIMIT_AS`).
     pub rlimit_memory: bool,
-    /// A cgroup version 2 hierarchy is there.
+    /// The cgroup root is in a cgroup version 2 hierarchy.
     pub cgroup_v2: bool,
-    /// A group could be made below `cgroup_root`.
+    /// A group was made, joined and removed, in version 2 below `cgroup_root` or in version 1.
     pub cgroup_writable: bool,
     /// Memory of a whole task, by its cgroup.
     pub memory_limit: bool,

@@ -1,0 +1,177 @@
+//! Which cgroups tasks can have here, found out by doing it: a group is made for the runtime's instance, in it one with
+//! a limit, a throwaway process of this program joins that, and it is removed. Version 2 is used where the configured
+//! root has it with a controller for tasks, else version 1 where that is mounted.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::probe::PROBE_ROLE;
+use crate::sandbox::cgroup::{self, Controller, Group, GroupSpec, Instance, Version};
+
+/// What is limited in the probe's group; the probe needs a few MiB.
+const PROBE_MEMORY_BYTES: u64 = 256 << 20;
+const PROBE_PIDS: u64 = 16;
+
+#[derive(Clone, Debug)]
+pub struct CgroupSettings {
+    /// For version 2.
+    pub root: PathBuf,
+    pub disabled: bool,
+    /// Absolute; names the instance.
+    pub data_dir: PathBuf,
+    /// The file that remembers where the groups are.
+    pub noted_in: PathBuf,
+}
+
+/// What there is, and for each thing that is not there, why.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    /// Where the groups of tasks are made; `None` when no controller works.
+    pub instance: Option<Instance>,
+    /// The instance's groups of former servers too.
+    pub known: Vec<PathBuf>,
+    pub v2: Option<String>,
+    pub memory: Option<String>,
+    pub pids: Option<String>,
+}
+
+impl Cgroups {
+    /// Asks the host.
+    #[must_use]
+    pub fn find(settings: &CgroupSettings) -> Self {
+        let name = match cgroup::instance_name(&settings.data_dir) {
+            Ok(name) => name,
+            Err(error) => return Self::none(&format!("the data directory cannot be read: {error}"), Vec::new()),
+        };
+        let known = |present| cgroup::known(&settings.noted_in, &name, present);
+        if settings.disabled {
+            return Self::none("switched off by the operator", known(Vec::new()));
+        }
+        let mut found = match cgroup::check_v2(&settings.root) {
+            Ok(()) => try_v2(&settings.root, &name),
+            Err(error) => try_v1(&name, error.to_string()),
+        };
+        if found.instance.is_none() && found.v2.is_none() {
+            let why = both(found.memory.as_deref(), found.pids.as_deref());
+            found = try_v1(&name, format!("{}: {why}", settings.root.display()));
+        }
+        found.known = known(found.instance.as_ref().map(Instance::dirs).unwrap_or_default());
+        found
+    }
+
+    /// Why no group can be made at all.
+    #[must_use]
+    pub fn writable(&self) -> Option<String> {
+        self.instance.is_none().then(|| both(self.memory.as_deref(), self.pids.as_deref()))
+    }
+
+    /// Removes the instance's groups in which nothing is left. What is left there, the next server finds.
+    pub fn release(&self) {
+        cgroup::remove_instances(&self.known);
+    }
+
+    fn none(reason: &str, known: Vec<PathBuf>) -> Self {
+        let reason = Some(reason.to_owned());
+        Self { instance: None, known, v2: reason.clone(), memory: reason.clone(), pids: reason }
+    }
+}
+
+fn both(memory: Option<&str>, pids: Option<&str>) -> String {
+    match (memory, pids) {
+        (Some(memory), Some(pids)) if memory != pids => format!("{memory}; {pids}"),
+        (reason, other) => reason.or(other).unwrap_or("no reason is known").to_owned(),
+    }
+}
+
+fn try_v2(root: &Path, name: &str) -> Cgroups {
+    try_both(Version::V2, None, |_| Ok(Instance::v2(root, name)))
+}
+
+fn try_v1(name: &str, no_v2: String) -> Cgroups {
+    try_both(Version::V1, Some(no_v2), |controller| Instance::v1(controller, name).map_err(|error| error.to_string()))
+}
+
+fn try_both(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Result<PathBuf, String>) -> Cgroups {
+    let mut made = Vec::new();
+    let mut one = |controller| {
+        let proved = dir(controller).and_then(|dir| {
+            made.push(dir.clone());
+            prove(version, &dir, controller).map(|()| dir)
+        });
+        match proved {
+            Ok(dir) => (Some(dir), None),
+            Err(reason) => (None, Some(reason)),
+        }
+    };
+    let [(memory, no_memory), (pids, no_pids)] = Controller::ALL.map(&mut one);
+    let instance = (memory.is_some() || pids.is_some()).then_some(Instance { version, memory, pids });
+    made.retain(|dir| instance.as_ref().is_none_or(|instance| !instance.dirs().contains(dir)));
+    cgroup::remove_instances(&made);
+    Cgroups { instance, known: Vec::new(), v2, memory: no_memory, pids: no_pids }
+}
+
+/// Does all that a task's launch and end will do with this controller.
+fn prove(version: Version, instance: &Path, controller: Controller) -> Result<(), String> {
+    let told = |error: cgroup::CgroupError| format!("{}: {}", error.step, error.source);
+    cgroup::make_instance(version, instance, &[controller]).map_err(told)?;
+    let dir = instance.join(format!("probe-{}", std::process::id()));
+    let spec = match controller {
+        Controller::Memory => GroupSpec {
+            version,
+            memory: Some(dir.clone()),
+            pids: None,
+            memory_bytes: Some(PROBE_MEMORY_BYTES),
+            pids_max: None,
+        },
+        Controller::Pids => {
+            GroupSpec { version, memory: None, pids: Some(dir.clone()), memory_bytes: None, pids_max: Some(PROBE_PIDS) }
+        }
+    };
+    let group = Group::make(&spec).map_err(told)?;
+    join(&group)?;
+    if controller == Controller::Memory && group.facts().oom_kills.is_none() {
+        return Err(format!("{} does not count kills for want of memory", dir.display()));
+    }
+    drop(group);
+    if dir.exists() { Err(format!("{} cannot be removed", dir.display())) } else { Ok(()) }
+}
+
+/// A process with one thread, which only a program of our own surely is at its start.
+fn join(group: &Group) -> Result<(), String> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(PROBE_ROLE).args(group.gate_paths()).stdin(Stdio::null()).stdout(Stdio::null());
+    let joined = command.output().map_err(|error| format!("the probing process failed: {error}"))?;
+    if joined.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&joined.stderr).into_owned();
+    let gates: Vec<_> = group.gate_paths().iter().map(|gate| gate.display().to_string()).collect();
+    Err(format!("write to {}: {}", gates.join(", "), if said.is_empty() { "no answer" } else { said.trim() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(dir: &Path, disabled: bool) -> CgroupSettings {
+        let root = dir.join("cgroup");
+        CgroupSettings { root, disabled, data_dir: dir.to_owned(), noted_in: dir.join("noted") }
+    }
+
+    #[test]
+    fn a_plain_directory_is_no_cgroup_and_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = settings(dir.path(), false).root;
+        assert!(cgroup::check_v2(&root).expect_err("a plain directory").to_string().contains("cgroup v2"));
+        assert!(prove(Version::V2, &root.join("x"), Controller::Pids).expect_err("no cgroup").contains("pids"));
+        std::fs::remove_dir_all(&root).expect("made");
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_tried() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let found = Cgroups::find(&settings(dir.path(), true));
+        assert_eq!((&found.instance, found.known.len()), (&None, 0));
+        assert!(found.writable().is_some_and(|reason| reason.contains("operator")));
+    }
+}

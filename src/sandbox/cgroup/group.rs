@@ -1,0 +1,183 @@
+//! The group of one launch: made before the command's process, entered by it, and ended on drop.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use super::{CgroupError, Controller, GroupSpec, Version, end, make_instance, put, v1, v2};
+
+/// A group that is there. Dropping it kills what is in it and removes it.
+#[derive(Debug)]
+pub struct Group {
+    spec: GroupSpec,
+}
+
+/// What a group knows about the whole task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `None` where the kernel does not count.
+    pub oom_kills: Option<u64>,
+    pub memory_peak_bytes: Option<u64>,
+}
+
+/// The open file by which a process puts itself into a group. Close-on-exec.
+#[derive(Debug)]
+pub struct Gate {
+    group: PathBuf,
+    file: File,
+}
+
+impl Group {
+    /// Makes the group and writes its limits.
+    ///
+    /// # Errors
+    /// Names the directory or the file. Nothing is left then.
+    pub fn make(spec: &GroupSpec) -> Result<Self, CgroupError> {
+        let missing = |limit: Option<u64>, dir: &Option<PathBuf>, what: &str| match (limit, dir) {
+            (Some(_), None) => Err(CgroupError::new(
+                format!("limit {what} by a cgroup, as the plan says"),
+                io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+            )),
+            (Some(_) | None, _) => Ok(()),
+        };
+        missing(spec.memory_bytes, &spec.memory, "memory")?;
+        missing(spec.pids_max, &spec.pids, "processes")?;
+        let group = Self { spec: spec.clone() };
+        for dir in spec.dirs() {
+            make_dir(spec, &dir)?;
+        }
+        if let (Some(dir), Some(bytes)) = (&spec.memory, spec.memory_bytes) {
+            match spec.version {
+                Version::V1 => v1::limit_memory(dir, bytes)?,
+                Version::V2 => v2::limit_memory(dir, bytes)?,
+            }
+        }
+        if let (Some(dir), Some(max)) = (&spec.pids, spec.pids_max) {
+            // No machine has more, and the kernel refuses a number beyond its own maximum.
+            put(dir, "pids.max", &if max < MOST_PIDS { max.to_string() } else { "max".to_owned() })?;
+        }
+        Ok(group)
+    }
+
+    /// The files by which a process enters, to be opened before its fork.
+    ///
+    /// # Errors
+    /// Names the group.
+    pub fn gates(&self) -> Result<Vec<Gate>, CgroupError> {
+        let open = |group: PathBuf| {
+            let opened = File::options().write(true).open(group.join(gate(self.spec.version)));
+            match opened {
+                Ok(file) => Ok(Gate { group, file }),
+                Err(error) => Err(CgroupError::new(join_step(&group), error)),
+            }
+        };
+        self.spec.dirs().into_iter().map(open).collect()
+    }
+
+    /// The same files by name.
+    #[must_use]
+    pub fn gate_paths(&self) -> Vec<PathBuf> {
+        self.spec.dirs().into_iter().map(|dir| dir.join(gate(self.spec.version))).collect()
+    }
+
+    /// Kills what is in the group, as far as one look finds it.
+    pub fn kill(&self) {
+        end::kill_spec(&self.spec);
+    }
+
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let Some(dir) = &self.spec.memory else { return Facts::default() };
+        let (oom_kills, memory_peak_bytes) = match self.spec.version {
+            Version::V1 => (v1::oom_kills(dir), v1::memory_peak(dir)),
+            Version::V2 => (v2::oom_kills(dir), v2::memory_peak(dir)),
+        };
+        Facts { oom_kills, memory_peak_bytes }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        end::end_spec(&self.spec);
+    }
+}
+
+impl Gate {
+    /// To be kept open in the child.
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Puts the calling process, which has one thread, into the group. Allocates nothing.
+    ///
+    /// # Errors
+    /// As write(2) to that file.
+    pub fn enter(&self) -> io::Result<()> {
+        // One write of this one byte, whole or not at all.
+        (&self.file).write(b"0").map(|_| ())
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&join_step(&self.group))
+    }
+}
+
+/// Puts the calling process, which has one thread, into the group of this file.
+///
+/// # Errors
+/// As open(2) and write(2).
+pub fn enter(gate: &Path) -> io::Result<()> {
+    File::options().write(true).open(gate)?.write_all(b"0")
+}
+
+/// `PID_MAX_LIMIT` of 64-bit kernels.
+const MOST_PIDS: u64 = 4 << 20;
+
+const fn gate(version: Version) -> &'static str {
+    match version {
+        Version::V1 => v1::GATE,
+        Version::V2 => v2::GATE,
+    }
+}
+
+fn join_step(group: &Path) -> String {
+    format!("join the cgroup {}", group.display())
+}
+
+fn make_dir(spec: &GroupSpec, dir: &Path) -> Result<(), CgroupError> {
+    let made = match fs::create_dir(dir) {
+        // Whoever found the instance's group empty may have removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let used = [(Controller::Memory, &spec.memory), (Controller::Pids, &spec.pids)];
+            let used: Vec<_> = used.into_iter().filter(|(_, dir)| dir.is_some()).map(|(each, _)| each).collect();
+            let instance = dir.parent().unwrap_or(dir);
+            make_instance(spec.version, instance, &used)?;
+            fs::create_dir(dir)
+        }
+        // No launch has the name of another, so this one is nobody's any more.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            end::end_dir(dir);
+            fs::create_dir(dir)
+        }
+        made => made,
+    };
+    made.map_err(|error| CgroupError::new(format!("mkdir {}", dir.display()), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_without_a_group_is_refused_by_name() {
+        let error = Group::make(&GroupSpec::nowhere(Some(1), None)).expect_err("refused");
+        assert!(error.step.contains("memory"), "{error:?}");
+        assert!(Group::make(&GroupSpec::nowhere(None, Some(1))).expect_err("refused").step.contains("processes"));
+        assert!(Group::make(&GroupSpec::nowhere(None, None)).is_ok());
+    }
+}

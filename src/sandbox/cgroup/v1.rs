@@ -1,0 +1,31 @@
+//! The files of version 1 (kernel document admin-guide/cgroup-v1).
+
+use std::fs;
+use std::path::Path;
+
+use super::{CgroupError, number_in, number_of, put};
+
+/// The file by which one thread joins. Never `cgroup.procs`, see the head of this room.
+pub const GATE: &str = "tasks";
+
+/// Memory with swap. The second limit must not be below the first, so it comes second.
+pub fn limit_memory(dir: &Path, bytes: u64) -> Result<(), CgroupError> {
+    let bytes = bytes.to_string();
+    put(dir, "memory.limit_in_bytes", &bytes)?;
+    if dir.join("memory.memsw.limit_in_bytes").exists() {
+        return put(dir, "memory.memsw.limit_in_bytes", &bytes);
+    }
+    // Without accounting of swap: what is over the limit should rather not get there. Where even that cannot be said,
+    // the limit on memory itself holds all the same.
+    let _ = put(dir, "memory.swappiness", "0");
+    Ok(())
+}
+
+/// How many processes of the group the kernel has killed for want of memory.
+pub fn oom_kills(dir: &Path) -> Option<u64> {
+    number_of(&fs::read_to_string(dir.join("memory.oom_control")).ok()?, "oom_kill")
+}
+
+pub fn memory_peak(dir: &Path) -> Option<u64> {
+    number_in(&dir.join("memory.max_usage_in_bytes"))
+}
