@@ -8,6 +8,7 @@ mod dispatcher;
 mod launcher;
 mod ledger;
 mod metrics;
+mod sandbox;
 mod scheduler;
 mod server;
 mod shim;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next() {
         Some(role) if role == launcher::ROLE => launcher::run(args),
-        Some(role) if role == capability::PROBE_ROLE => capability::run_probes(),
+        Some(role) if role == capability::PROBE_ROLE => capability::run_probes(args),
         _ => cli::main(),
     }
 }

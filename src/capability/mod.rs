@@ -1,11 +1,13 @@
 //! What this host can enforce, found out by doing it at start, and what that means for one task.
 
 mod manifest;
+mod peer;
 mod plan;
 mod probe;
 #[cfg(test)]
 pub mod testing;
 
 pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities};
+pub use peer::TaskUsers;
 pub use plan::{Unsupported, plan};
 pub use probe::{PROBE_ROLE, ProbeSettings, probe, run_probes};

@@ -1,6 +1,7 @@
 //! The probes: each does the thing once, in a throwaway process of this program, and says why it cannot.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use crate::ledger::Capacity;
+use crate::sandbox::{self, SandboxAnswers};
+use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
 use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
@@ -25,6 +28,8 @@ pub struct ProbeSettings {
     pub data_dir: PathBuf,
     pub cgroup_root: PathBuf,
     pub disable_linux_sandbox: bool,
+    /// A user that a sandboxed task may get.
+    pub sandbox_uid: u32,
     pub disable_cgroup: bool,
     pub capacity: Capacity,
 }
@@ -34,6 +39,7 @@ pub struct ProbeSettings {
 struct Answers {
     rlimit_cpu: Option<String>,
     rlimit_memory: Option<String>,
+    sandbox: SandboxAnswers,
 }
 
 /// Asks the host and writes down the answers.
@@ -45,9 +51,10 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
         warnings.extend(fault.iter().map(|reason| format!("{name}: {reason}")));
         fault.is_none()
     };
-    let answers = ask_child().unwrap_or_else(|error| {
-        let reason = Some(format!("the probing process failed: {error}"));
-        Answers { rlimit_cpu: reason.clone(), rlimit_memory: reason }
+    let answers = ask_child(settings.sandbox_uid).unwrap_or_else(|error| {
+        let reason = format!("the probing process failed: {error}");
+        let sandbox = SandboxAnswers::nothing(&reason);
+        Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
     });
     let rlimit_cpu = holds("rlimit_cpu", answers.rlimit_cpu);
     let rlimit_memory = holds("rlimit_memory", answers.rlimit_memory);
@@ -60,13 +67,13 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
         let v2 = holds("cgroup_v2", fault(is_cgroup_v2(&settings.cgroup_root)));
         (v2, v2 && holds("cgroup_writable", fault(make_cgroup(&settings.cgroup_root))))
     };
-    let linux_sandbox = if settings.disable_linux_sandbox {
+    let sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
-        "switched off by the operator"
+        holds("linux_sandbox", Some("switched off by the operator".into()));
+        SandboxCapabilities::PROCESS_ONLY
     } else {
-        "this version runs tasks as plain processes only"
+        sandbox(answers.sandbox, &mut holds)
     };
-    holds("linux_sandbox", Some(linux_sandbox.into()));
     holds("memory_limit, pids_limit, cpu_quota, oom_detection", Some("tasks get no cgroup in this version".into()));
     Manifest {
         runtime_id: settings.runtime_id.clone(),
@@ -77,12 +84,7 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
             containerized: containerized(),
             kubernetes: kubernetes(),
         },
-        sandbox: SandboxCapabilities {
-            process: true,
-            linux_sandbox: false,
-            chroot: false,
-            namespaces: Namespaces { mount: false, pid: false, uts: false, ipc: false, net: false },
-        },
+        sandbox,
         data_dir_writable,
         resources: ResourceCapabilities {
             rlimit_cpu,
@@ -103,8 +105,16 @@ pub fn probe(settings: &ProbeSettings) -> Manifest {
 
 /// The hidden role: tries what changes the process that tries it, and prints the answers as JSON.
 #[must_use]
-pub fn run_probes() -> ExitCode {
+pub fn run_probes(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let uid = args.next().and_then(|uid| uid.to_str()?.parse().ok());
+    // The limits come last: they hold for what is forked, too.
+    let sandbox = match (SingleThreaded::at_process_start(), uid) {
+        (Ok(single), Some(uid)) => sandbox::probe_all(&single, uid),
+        (Err(error), _) => SandboxAnswers::nothing(&error.to_string()),
+        (Ok(_), None) => SandboxAnswers::nothing("no user to try was given"),
+    };
     let answers = Answers {
+        sandbox,
         rlimit_cpu: fault(Limit::CpuTime { seconds: 3600 }.apply()),
         rlimit_memory: fault(Limit::AddressSpace { bytes: 1 << 30 }.apply()),
     };
@@ -114,8 +124,31 @@ pub fn run_probes() -> ExitCode {
     }
 }
 
-fn ask_child() -> io::Result<Answers> {
-    let output = Command::new("/proc/self/exe").arg(PROBE_ROLE).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+/// Each layer by itself; without the first there is no sandbox at all.
+fn sandbox(answers: SandboxAnswers, holds: &mut impl FnMut(&str, Option<String>) -> bool) -> SandboxCapabilities {
+    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, seccomp } = answers;
+    let linux_sandbox = holds("linux_sandbox, chroot, namespaces.mount", mount);
+    let mut layer = |name: &str, fault: Option<String>| holds(name, fault) && linux_sandbox;
+    SandboxCapabilities {
+        process: true,
+        linux_sandbox,
+        chroot: linux_sandbox,
+        namespaces: Namespaces {
+            mount: linux_sandbox,
+            pid: layer("namespaces.pid", pid),
+            uts: layer("namespaces.uts", uts),
+            ipc: layer("namespaces.ipc", ipc),
+            net: layer("namespaces.net", net),
+        },
+        rootless,
+        landlock: layer("landlock", landlock),
+        seccomp: layer("seccomp", seccomp),
+    }
+}
+
+fn ask_child(uid: u32) -> io::Result<Answers> {
+    let mut command = Command::new("/proc/self/exe");
+    let output = command.arg(PROBE_ROLE).arg(uid.to_string()).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 

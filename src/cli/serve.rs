@@ -134,6 +134,7 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir) -> dispatcher::Setti
         launch: LaunchSettings {
             data_dir: data_dir.path().to_owned(),
             grace_ms: config.execution.termination_grace_ms,
+            sandbox_uids: (config.sandbox.uid_base, config.sandbox.uid_count),
             // A variable that is no UTF-8 cannot be one of the five that tasks get.
             inherited_env: inherited_env(
                 std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
@@ -153,6 +154,7 @@ fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
         data_dir: config.runtime.data_dir.clone(),
         cgroup_root: config.capability.cgroup_root.clone(),
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
+        sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,
         capacity: config.capacity(),
     }

@@ -242,6 +242,7 @@ mod tests {
             grace_ms: 1,
             cpu_time_sec: None,
             address_space_bytes: None,
+            sandbox: None,
         }
     }
 

@@ -125,6 +125,7 @@ mod tests {
             grace_ms: 0,
             cpu_time_sec: None,
             address_space_bytes: None,
+            sandbox: None,
         }
     }
 

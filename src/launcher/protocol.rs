@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::sandbox::{RUN_DIR, SandboxRequest, WORKSPACE};
 use crate::task::state::{LaunchId, Running};
 use crate::task::{Exit, TaskId, Timestamp};
 
@@ -40,6 +41,9 @@ pub struct LaunchRequest {
     pub cpu_time_sec: Option<u64>,
     /// RLIMIT_AS in bytes.
     pub address_space_bytes: Option<u64>,
+    /// Absent: a plain process.
+    #[serde(default)]
+    pub sandbox: Option<SandboxRequest>,
 }
 
 /// A script to be written to `path` (inside the task directory, mode 0700) before the command starts.

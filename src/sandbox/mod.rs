@@ -1,0 +1,21 @@
+//! The profile `linux_sandbox`: what stands between a task and the host. From what is asked for (`SandboxRequest`) and
+//! what is on the host (`Layout`) to a straight list of steps (`plan`), each of which is performed by itself.
+//! This room knows no configuration, no message and no journal. `docs/sandbox.md` says what each layer is for.
+
+mod init;
+mod landlock;
+mod layout;
+mod plan;
+mod probe;
+mod request;
+mod seccomp;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use init::{last_word, supervise};
+pub use layout::Layout;
+pub use plan::{Place, SandboxPlan, plan};
+pub use probe::{SandboxAnswers, probe_all};
+pub use request::{RUN_DIR, SandboxRequest, WORKSPACE};
+pub use step::{Mounts, SandboxStep};
