@@ -67,6 +67,7 @@ impl From<&task::ExecutionPlan> for ExecutionPlan {
             degraded,
             fallback_reasons,
             capability_warnings,
+            sandbox_layers: _,
         } = plan;
         Self {
             capability_mode: (*capability_mode).into(),

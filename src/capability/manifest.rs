@@ -39,6 +39,23 @@ pub struct SandboxCapabilities {
     pub linux_sandbox: bool,
     pub chroot: bool,
     pub namespaces: Namespaces,
+    /// The runtime is no root: sandboxes are in user namespaces, and tasks stay its own user.
+    pub rootless: bool,
+    pub landlock: bool,
+    pub seccomp: bool,
+}
+
+impl SandboxCapabilities {
+    /// No sandbox at all.
+    pub const PROCESS_ONLY: Self = Self {
+        process: true,
+        linux_sandbox: false,
+        chroot: false,
+        namespaces: Namespaces { mount: false, pid: false, uts: false, ipc: false, net: false },
+        rootless: false,
+        landlock: false,
+        seccomp: false,
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

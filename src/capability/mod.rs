@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod manifest;
+mod peer;
 mod plan;
 mod probe;
 #[cfg(test)]
@@ -9,5 +10,6 @@ pub mod testing;
 
 pub use cgroups::{CgroupSettings, Cgroups};
 pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities};
+pub use peer::TaskUsers;
 pub use plan::{Unsupported, plan};
 pub use probe::{PROBE_ROLE, ProbeSettings, probe, run_probes};

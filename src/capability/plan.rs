@@ -1,8 +1,8 @@
 //! From what a task asks for to what will be enforced. Pure: manifest and specification in, plan or refusal out.
 
 use super::manifest::Manifest;
-use crate::task::spec::{Profile, Sandbox};
-use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, TaskSpec};
+use crate::task::spec::{Namespaces, Profile, Sandbox};
+use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, SandboxLayers, TaskSpec};
 
 /// What a strict task asked for and this host cannot enforce.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub struct Unsupported {
 /// # Errors
 /// Something is missing and the task is strict, or its sandbox is and it requires a strict sandbox.
 pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsupported> {
-    let (effective_sandbox, mut missing) = sandbox(&spec.sandbox, manifest);
+    let Decision { layers, mut missing, mut warnings } = sandbox(&spec.sandbox, manifest);
     let sandbox_degraded = !missing.is_empty();
     let limits = &spec.limits;
     let resources = &manifest.resources;
@@ -36,7 +36,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     if limits.pids_max.is_some() && !pids_enforced {
         missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
     }
-    let mut warnings = without_effect(&spec.sandbox);
+    warnings.extend(without_effect(&spec.sandbox));
     let profile_fault = profile_mismatch(spec, manifest);
     let strict = spec.capability_mode == CapabilityMode::Strict;
     if let Some(fault) = profile_fault {
@@ -55,7 +55,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     Ok(ExecutionPlan {
         capability_mode: spec.capability_mode,
         requested_sandbox: spec.sandbox.profile,
-        effective_sandbox,
+        effective_sandbox: if layers.is_some() { Profile::LinuxSandbox } else { Profile::Process },
         resource_enforcement: ResourceEnforcement {
             wall_time_ms: limits.wall_time_ms,
             cpu_time_sec: limits.cpu_time_sec,
@@ -70,14 +70,22 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
         degraded: !missing.is_empty(),
         fallback_reasons: missing,
         capability_warnings: warnings,
+        sandbox_layers: layers,
     })
 }
 
-/// The profile that will run and what the requested one had that it lacks.
-fn sandbox(requested: &Sandbox, manifest: &Manifest) -> (Profile, Vec<String>) {
+/// What becomes of the requested sandbox.
+struct Decision {
+    /// Absent: the task runs as a plain process.
+    layers: Option<SandboxLayers>,
+    missing: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     match requested.profile {
-        Profile::Process => (Profile::Process, Vec::new()),
-        Profile::LinuxSandbox if manifest.sandbox.linux_sandbox => (Profile::LinuxSandbox, Vec::new()),
+        Profile::Process => Decision { layers: None, missing: Vec::new(), warnings: Vec::new() },
+        Profile::LinuxSandbox if manifest.sandbox.linux_sandbox => linux_sandbox(requested, manifest),
         Profile::LinuxSandbox => {
             let mut missing = vec![
                 "sandbox.profile linux_sandbox is not available on this runtime; the task runs as a plain process"
@@ -86,9 +94,52 @@ fn sandbox(requested: &Sandbox, manifest: &Manifest) -> (Profile, Vec<String>) {
             if requested.chroot {
                 missing.push("sandbox.chroot is not available on this runtime; the task sees the host's files".into());
             }
-            (Profile::Process, missing)
+            Decision { layers: None, missing, warnings: Vec::new() }
         }
     }
+}
+
+/// Each layer that this host has; one that it lacks is named.
+fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
+    let had = &manifest.sandbox;
+    let wanted = requested.namespaces.unwrap_or_default();
+    let mut missing = Vec::new();
+    let mut layer = |name: &str, wanted: bool, had: bool| {
+        if wanted && !had {
+            missing.push(format!("{name} is not available on this runtime; the task runs without it"));
+        }
+        wanted && had
+    };
+    let layers = SandboxLayers {
+        namespaces: Namespaces {
+            mount: true,
+            pid: layer("sandbox.namespaces.pid", wanted.pid, had.namespaces.pid),
+            uts: layer("sandbox.namespaces.uts", wanted.uts, had.namespaces.uts),
+            ipc: layer("sandbox.namespaces.ipc", wanted.ipc, had.namespaces.ipc),
+            net: layer("sandbox.namespaces.net", wanted.net, had.namespaces.net),
+        },
+        rootless: had.rootless,
+        landlock: layer("the Landlock layer of linux_sandbox", true, had.landlock),
+        seccomp: layer("the seccomp layer of linux_sandbox", true, had.seccomp),
+    };
+    let mut warnings = Vec::new();
+    let mut warn = |holds: bool, text: &str| warnings.extend(holds.then(|| text.to_owned()));
+    warn(
+        !layers.namespaces.net && layers.rootless,
+        "the task shares the host's network and can reach the runtime's own API; sandbox.namespaces.net closes it",
+    );
+    warn(
+        !layers.namespaces.net && !layers.rootless,
+        "the task shares the host's network, where it reaches whatever this machine reaches but the runtime's own API",
+    );
+    warn(!wanted.mount, "sandbox.namespaces.mount false has no effect: linux_sandbox always has a root of its own");
+    warn(requested.rootfs.is_some() && !requested.chroot, "sandbox.rootfs has no effect without sandbox.chroot");
+    warn(
+        layers.rootless && !layers.namespaces.pid,
+        "the task has no /proc: a runtime that is not root can give one only with a pid namespace",
+    );
+    warn(layers.rootless, "the runtime is not root: the task has the runtime's own user, alone in a user namespace");
+    Decision { layers: Some(layers), missing, warnings }
 }
 
 /// What a plain process is asked for and has no use for.
@@ -112,7 +163,6 @@ mod tests {
     use super::*;
     use crate::capability::testing::manifest;
     use crate::task::Draft;
-    use crate::task::spec::Namespaces;
 
     fn draft() -> Draft {
         Draft { program: Some("/bin/true".into()), ..Draft::default() }
@@ -171,6 +221,23 @@ mod tests {
         assert!(plan.resource_enforcement.pids_enforced && !plan.degraded, "{plan:?}");
         let plan = decide(limited, &manifest()).expect("planned");
         assert!(plan.capability_warnings[0].contains("RLIMIT_AS") && !plan.resource_enforcement.oom_detection);
+    }
+
+    #[test]
+    fn each_layer_that_is_missing_is_named_and_the_rest_is_enforced() {
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..draft() };
+        let whole = decide(sandboxed.clone(), &manifest()).expect("planned");
+        assert!(!whole.degraded && whole.effective_sandbox == Profile::LinuxSandbox);
+        assert!(whole.capability_warnings[0].contains("runtime's own API"), "{:?}", whole.capability_warnings);
+        let mut manifest = manifest();
+        manifest.sandbox.namespaces.pid = false;
+        manifest.sandbox.landlock = false;
+        let plan = decide(sandboxed.clone(), &manifest).expect("adaptive");
+        let layers = plan.sandbox_layers.expect("a sandbox");
+        assert!(layers.seccomp && layers.namespaces.ipc && !layers.landlock && !layers.namespaces.pid);
+        assert!(plan.fallback_reasons[0].contains("namespaces.pid") && plan.fallback_reasons[1].contains("Landlock"));
+        let strict = Draft { capability_mode: Some(CapabilityMode::Strict), ..sandboxed };
+        assert_eq!(decide(strict, &manifest).expect_err("strict").missing.len(), 2);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::cgroups::Cgroups;
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use crate::ledger::Capacity;
 use crate::sandbox::cgroup;
+use crate::sandbox::{self, SandboxAnswers};
+use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
 use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
@@ -26,6 +28,8 @@ pub struct ProbeSettings {
     pub runtime_id: String,
     pub data_dir: PathBuf,
     pub disable_linux_sandbox: bool,
+    /// A user that a sandboxed task may get.
+    pub sandbox_uid: u32,
     pub disable_cgroup: bool,
     pub capacity: Capacity,
 }
@@ -35,6 +39,7 @@ pub struct ProbeSettings {
 struct Answers {
     rlimit_cpu: Option<String>,
     rlimit_memory: Option<String>,
+    sandbox: SandboxAnswers,
 }
 
 /// Asks the host and writes down the answers.
@@ -46,9 +51,10 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         warnings.extend(fault.iter().map(|reason| format!("{name}: {reason}")));
         fault.is_none()
     };
-    let answers = ask_child().unwrap_or_else(|error| {
-        let reason = Some(format!("the probing process failed: {error}"));
-        Answers { rlimit_cpu: reason.clone(), rlimit_memory: reason }
+    let answers = ask_child(settings.sandbox_uid).unwrap_or_else(|error| {
+        let reason = format!("the probing process failed: {error}");
+        let sandbox = SandboxAnswers::nothing(&reason);
+        Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
     });
     let rlimit_cpu = holds("rlimit_cpu", answers.rlimit_cpu);
     let rlimit_memory = holds("rlimit_memory", answers.rlimit_memory);
@@ -61,13 +67,13 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     let memory_limit = holds("memory_limit, oom_detection", cgroups.memory.clone());
     let pids_limit = holds("pids_limit", cgroups.pids.clone());
     holds("cpu_quota", Some("this version does not limit the share of CPU time".into()));
-    let linux_sandbox = if settings.disable_linux_sandbox {
+    let sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
-        "switched off by the operator"
+        holds("linux_sandbox", Some("switched off by the operator".into()));
+        SandboxCapabilities::PROCESS_ONLY
     } else {
-        "this version runs tasks as plain processes only"
+        sandbox(answers.sandbox, &mut holds)
     };
-    holds("linux_sandbox", Some(linux_sandbox.into()));
     Manifest {
         runtime_id: settings.runtime_id.clone(),
         collected_at: Timestamp::now(),
@@ -77,12 +83,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             containerized: containerized(),
             kubernetes: kubernetes(),
         },
-        sandbox: SandboxCapabilities {
-            process: true,
-            linux_sandbox: false,
-            chroot: false,
-            namespaces: Namespaces { mount: false, pid: false, uts: false, ipc: false, net: false },
-        },
+        sandbox,
         data_dir_writable,
         resources: ResourceCapabilities {
             rlimit_cpu,
@@ -101,23 +102,19 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     }
 }
 
-/// The hidden role: tries what changes the process that tries it, and prints the answers as JSON. With arguments it
-/// joins the cgroups of these files first, and with the last of them that is all.
+/// The hidden role: tries what changes the process that tries it. With a user's number it prints all answers as JSON;
+/// with files of cgroups it joins those.
 #[must_use]
-pub fn run_probes(gates: impl Iterator<Item = OsString>) -> ExitCode {
-    let mut joined = false;
-    for gate in gates {
-        joined = true;
-        if let Err(error) = cgroup::enter(Path::new(&gate)) {
-            // Whoever asks reads the reason here.
-            drop(write!(io::stderr(), "{error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    if joined {
-        return ExitCode::SUCCESS;
-    }
+pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    let Some(uid) = args.first().and_then(|uid| uid.to_str()?.parse().ok()) else { return join(&args) };
+    // The limits come last: they hold for what is forked, too.
+    let sandbox = match SingleThreaded::at_process_start() {
+        Ok(single) => sandbox::probe_all(&single, uid),
+        Err(error) => SandboxAnswers::nothing(&error.to_string()),
+    };
     let answers = Answers {
+        sandbox,
         rlimit_cpu: fault(Limit::CpuTime { seconds: 3600 }.apply()),
         rlimit_memory: fault(Limit::AddressSpace { bytes: 1 << 30 }.apply()),
     };
@@ -127,8 +124,43 @@ pub fn run_probes(gates: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn ask_child() -> io::Result<Answers> {
-    let output = Command::new("/proc/self/exe").arg(PROBE_ROLE).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+/// Whoever asks reads the reason of a failure on standard error.
+fn join(gates: &[OsString]) -> ExitCode {
+    let entered = gates.iter().try_for_each(|gate| cgroup::enter(Path::new(gate)));
+    entered.map_or_else(
+        |error| {
+            drop(write!(io::stderr(), "{error}"));
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+/// Each layer by itself; without the first there is no sandbox at all.
+fn sandbox(answers: SandboxAnswers, holds: &mut impl FnMut(&str, Option<String>) -> bool) -> SandboxCapabilities {
+    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, seccomp } = answers;
+    let linux_sandbox = holds("linux_sandbox, chroot, namespaces.mount", mount);
+    let mut layer = |name: &str, fault: Option<String>| holds(name, fault) && linux_sandbox;
+    SandboxCapabilities {
+        process: true,
+        linux_sandbox,
+        chroot: linux_sandbox,
+        namespaces: Namespaces {
+            mount: linux_sandbox,
+            pid: layer("namespaces.pid", pid),
+            uts: layer("namespaces.uts", uts),
+            ipc: layer("namespaces.ipc", ipc),
+            net: layer("namespaces.net", net),
+        },
+        rootless,
+        landlock: layer("landlock", landlock),
+        seccomp: layer("seccomp", seccomp),
+    }
+}
+
+fn ask_child(uid: u32) -> io::Result<Answers> {
+    let mut command = Command::new("/proc/self/exe");
+    let output = command.arg(PROBE_ROLE).arg(uid.to_string()).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 

@@ -17,6 +17,9 @@ pub fn manifest() -> Manifest {
             linux_sandbox: true,
             chroot: true,
             namespaces: Namespaces { mount: true, pid: true, uts: true, ipc: true, net: true },
+            rootless: false,
+            landlock: true,
+            seccomp: true,
         },
         data_dir_writable: true,
         resources: ResourceCapabilities {

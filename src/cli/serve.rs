@@ -144,6 +144,7 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
             data_dir: data_dir.path().to_owned(),
             grace_ms: config.execution.termination_grace_ms,
             cgroups: cgroups.instance.clone(),
+            sandbox_uids: (config.sandbox.uid_base, config.sandbox.uid_count),
             // A variable that is no UTF-8 cannot be one of the five that tasks get.
             inherited_env: inherited_env(
                 std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
@@ -163,6 +164,7 @@ fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
+        sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,
         capacity: config.capacity(),
     }

@@ -37,6 +37,7 @@ pub struct Config {
     pub retention: Retention,
     pub ledger: Ledger,
     pub capability: Capability,
+    pub sandbox: Sandbox,
     pub log: Log,
 }
 
@@ -108,6 +109,14 @@ pub struct Capability {
     pub disable_linux_sandbox: bool,
     pub disable_cgroup: bool,
     pub cgroup_root: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    /// The first of the users that sandboxed tasks get where the runtime is root.
+    pub uid_base: u32,
+    pub uid_count: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

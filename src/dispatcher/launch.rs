@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, ScriptFile};
+use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, RUN_DIR, SandboxRequest, ScriptFile, WORKSPACE};
 use crate::sandbox::cgroup::{GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
 use crate::task::spec::Action;
-use crate::task::{State, Task};
+use crate::task::state::LaunchId;
+use crate::task::{SandboxLayers, State, Task};
 
 /// What a task gets of the server's environment; everything else stays with the server.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
@@ -21,6 +22,8 @@ pub struct LaunchSettings {
     pub inherited_env: BTreeMap<String, String>,
     /// Where the tasks' groups are made.
     pub cgroups: Option<Instance>,
+    /// The users of sandboxed tasks: this many from this one on.
+    pub sandbox_uids: (u32, u32),
 }
 
 /// The part of `variables` that tasks get.
@@ -33,12 +36,18 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
     let State::Launching { launch_id } = task.state() else { return None };
     let spec = task.spec();
     let paths = TaskPaths::new(&settings.data_dir, task.id());
-    let (argv, script) = command_line(&spec.execution.action, &spec.execution.args, &paths);
+    let sandbox = sandbox(task, *launch_id, settings.sandbox_uids);
+    let (argv, script) = command_line(&spec.execution.action, &spec.execution.args, &paths, sandbox.is_some());
     let working_dir = match &spec.sandbox.workspace_subdir {
         Some(subdir) => paths.workspace().join(subdir),
         None => paths.workspace(),
     };
     let mut env = settings.inherited_env.clone();
+    if sandbox.is_some() {
+        // The host's homes are not there.
+        env.remove("USER");
+        env.extend([("HOME", WORKSPACE), ("TMPDIR", "/tmp")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     env.extend(spec.execution.env.clone());
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced);
@@ -58,6 +67,7 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         grace_ms: settings.grace_ms,
         cpu_time_sec: enforced.cpu_time_sec.filter(|_| enforced.cpu_time_enforced),
         address_space_bytes: memory_bytes.filter(|_| !by_cgroup),
+        sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
     })
 }
@@ -75,13 +85,33 @@ fn group(task: &Task, settings: &LaunchSettings) -> Option<GroupSpec> {
     }
 }
 
-fn command_line(action: &Action, args: &[String], paths: &TaskPaths) -> (Vec<String>, Option<ScriptFile>) {
+/// The layers that the plan promises. The user is derived from the task's place, so that tasks that run at the same
+/// time have different ones.
+fn sandbox(task: &Task, launch_id: LaunchId, (first, count): (u32, u32)) -> Option<SandboxRequest> {
+    let SandboxLayers { namespaces, rootless, landlock, seccomp } = task.plan().sandbox_layers?;
+    let offset = u32::try_from(launch_id.place() % u64::from(count.max(1))).unwrap_or(0);
+    let requested = &task.spec().sandbox;
+    let rootfs = requested.rootfs.as_ref().filter(|_| requested.chroot).map(PathBuf::from);
+    let uid = (!rootless).then(|| first.saturating_add(offset));
+    Some(SandboxRequest { namespaces, uid, rootfs, landlock, seccomp })
+}
+
+fn command_line(
+    action: &Action,
+    args: &[String],
+    paths: &TaskPaths,
+    sandboxed: bool,
+) -> (Vec<String>, Option<ScriptFile>) {
     let with_args = |words: Vec<String>| words.into_iter().chain(args.iter().cloned()).collect();
     match action {
         Action::Command { program } => (with_args(vec![program.clone()]), None),
         Action::Script { script, interpreter } => {
             let path = paths.script(interpreter);
-            let words = interpreter.iter().cloned().chain([path.to_string_lossy().into_owned()]).collect();
+            let seen = match path.file_name() {
+                Some(name) if sandboxed => Path::new(RUN_DIR).join(name),
+                _ => path.clone(),
+            };
+            let words = interpreter.iter().cloned().chain([seen.to_string_lossy().into_owned()]).collect();
             (with_args(words), Some(ScriptFile { path, text: script.clone() }))
         }
     }
@@ -103,6 +133,7 @@ mod tests {
             data_dir: "/data".into(),
             grace_ms: 5000,
             cgroups: None,
+            sandbox_uids: (200_000, 10),
             inherited_env: inherited_env(variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter()),
         };
         request(&task, &settings, Path::new("/data/run/j")).expect("launching")

@@ -139,7 +139,7 @@ impl Survey {
         };
         let is_launching = matches!(task.state(), State::Launching { .. });
         if let Some(exit) = &trace.exit {
-            let ran = !matches!(exit.status, ExitStatus::LaunchFailed { .. });
+            let ran = !matches!(exit.status, ExitStatus::LaunchFailed { .. } | ExitStatus::SandboxSetupFailed { .. });
             findings.facts.extend(trace.started.clone().filter(|_| is_launching && ran).map(started));
             findings.facts.push(exited(exit.clone()));
             return Ok(());

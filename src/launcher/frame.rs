@@ -126,6 +126,7 @@ mod tests {
             cpu_time_sec: None,
             address_space_bytes: None,
             cgroup: None,
+            sandbox: None,
         }
     }
 

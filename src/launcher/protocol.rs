@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::cgroup::GroupSpec;
+pub use crate::sandbox::{RUN_DIR, SandboxRequest, WORKSPACE};
 use crate::task::state::{LaunchId, Running};
 use crate::task::{Exit, TaskId, Timestamp};
 
@@ -44,6 +45,9 @@ pub struct LaunchRequest {
     /// The cgroup that holds the task, with its limits.
     #[serde(default)]
     pub cgroup: Option<GroupSpec>,
+    /// Absent: a plain process.
+    #[serde(default)]
+    pub sandbox: Option<SandboxRequest>,
 }
 
 /// A script to be written to `path` (inside the task directory, mode 0700) before the command starts.

@@ -1,4 +1,22 @@
-//! What holds a task in: the kernel's means by which its use of the machine is bounded. It knows the kernel's files and
-//! calls, and neither tasks nor messages: whoever launches says what to make.
+//! What holds a task in: a cgroup, and with the profile `linux_sandbox` what stands between a task and the host. From what is asked for (`SandboxRequest`) and
+//! what is on the host (`Layout`) to a straight list of steps (`plan`), each of which is performed by itself.
+//! This room knows no configuration, no message and no journal. `docs/sandbox.md` says what each layer is for.
 
 pub mod cgroup;
+mod init;
+mod landlock;
+mod layout;
+mod plan;
+mod probe;
+mod request;
+mod seccomp;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use init::{last_word, supervise};
+pub use layout::Layout;
+pub use plan::{Place, SandboxPlan, plan};
+pub use probe::{SandboxAnswers, probe_all};
+pub use request::{RUN_DIR, SandboxRequest, WORKSPACE};
+pub use step::{Mounts, SandboxStep};

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
+use crate::capability::TaskUsers;
 
 /// Largest request head: request line and headers together.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -31,6 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Connections {
     app: Arc<Edge>,
     listen_addr: SocketAddr,
+    task_users: TaskUsers,
     http: http1::Builder,
     graceful: GracefulShutdown,
     open: TaskTracker,
@@ -39,11 +41,16 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(app: Arc<Edge>, listen_addr: SocketAddr, header_timeout: Duration) -> Self {
+    pub(super) fn new(
+        app: Arc<Edge>,
+        listen_addr: SocketAddr,
+        task_users: TaskUsers,
+        header_timeout: Duration,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
         let (open, abort) = (TaskTracker::new(), CancellationToken::new());
-        Self { app, listen_addr, http, graceful: GracefulShutdown::new(), open, abort }
+        Self { app, listen_addr, task_users, http, graceful: GracefulShutdown::new(), open, abort }
     }
 
     pub(super) async fn accept_until(&self, listener: &TcpListener, shutdown: &CancellationToken) {
@@ -68,7 +75,8 @@ impl Connections {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let (app, listen_addr) = (Arc::clone(&self.app), self.listen_addr);
-        let service = service_fn(move |request| answer(Arc::clone(&app), request, listen_addr, peer));
+        let is_task = stream.local_addr().is_ok_and(|local| self.task_users.may_own(peer, local));
+        let service = service_fn(move |request| answer(Arc::clone(&app), request, listen_addr, peer, is_task));
         let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
         let abort = self.abort.clone();
         self.open.spawn(async move {
@@ -95,9 +103,11 @@ async fn answer(
     request: Request<Incoming>,
     local: SocketAddr,
     peer: SocketAddr,
+    is_task: bool,
 ) -> Result<Response<BoxBody<Bytes, io::Error>>, Infallible> {
     let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
-    Ok(app.answer((request, addresses.0, addresses.1, Scheme::HTTP).into()).await.into())
+    let request = (request, addresses.0, addresses.1, Scheme::HTTP).into();
+    Ok(if is_task { app.refuse_task(&request) } else { app.answer(request).await }.into())
 }
 
 /// The client was gone before it was accepted (accept(2)); the next connection is not affected.

@@ -27,6 +27,14 @@ pub(super) struct Edge {
     metrics: Arc<Metrics>,
 }
 
+/// A request as it came in.
+struct Asked<'a> {
+    started: Instant,
+    request_id: String,
+    method: Method,
+    route: Option<&'a Route>,
+}
+
 impl Edge {
     pub(super) fn new(inner: BoxEndpoint<'static>, metrics: Arc<Metrics>) -> Self {
         Self { inner, table: Table::new(), metrics }
@@ -38,7 +46,21 @@ impl Edge {
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let method = request.method().clone();
         let route = self.table.find(request.uri().path());
-        let mut response = match self.call(route, request).await {
+        let result = self.call(route, request).await;
+        self.finish(result, Asked { started, request_id, method, route })
+    }
+
+    /// The answer to a request from inside a sandbox: no.
+    pub(super) fn refuse_task(&self, request: &Request) -> Response {
+        let started = Instant::now();
+        let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let route = self.table.find(request.uri().path());
+        self.finish(Err(Fault::FromTask), Asked { started, request_id, method: request.method().clone(), route })
+    }
+
+    fn finish(&self, result: Result<Response, Fault>, asked: Asked<'_>) -> Response {
+        let Asked { started, request_id, method, route } = asked;
+        let mut response = match result {
             Ok(response) => response,
             Err(fault) => {
                 fault.log(&request_id);

@@ -58,6 +58,9 @@ pub(super) enum Fault {
     Output(#[source] std::io::Error),
     #[error("a handler panicked: {0}")]
     Panicked(String),
+    /// Or the connection of somebody who had gone before it was accepted.
+    #[error("the runtime's API is closed to its own sandboxed tasks")]
+    FromTask,
     #[error("{0}")]
     Other(String),
 }
@@ -92,6 +95,7 @@ impl Fault {
                 Verdict(StatusCode::BAD_REQUEST, ErrorCode::UnsupportedCapability, details)
             }
             Self::Submit(error) => refused(error),
+            Self::FromTask => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
             Self::Kill(error) => match error {
                 KillError::NotFound(_) => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
                 KillError::NotOwner => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),

@@ -6,6 +6,7 @@ pub mod journal;
 mod prepare;
 mod program;
 mod recorder;
+mod sequence;
 mod spawn;
 mod step;
 mod supervise;

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::Path;
 
 use super::step::StepError;
@@ -29,7 +29,27 @@ pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
     if let Some(script) = &request.script {
         write_script(script)?;
     }
-    Ok(Logs { stdout: open_log(&request.task_dir, "stdout.log")?, stderr: open_log(&request.task_dir, "stderr.log")? })
+    let logs =
+        Logs { stdout: open_log(&request.task_dir, "stdout.log")?, stderr: open_log(&request.task_dir, "stderr.log")? };
+    if let Some(uid) = request.sandbox.as_ref().and_then(|sandbox| sandbox.uid) {
+        give_to(uid, request, &logs)?;
+    }
+    Ok(logs)
+}
+
+/// Makes the task's files those of its own user. Nothing of the task has run yet, so no name here is a trap.
+fn give_to(uid: u32, request: &LaunchRequest, logs: &Logs) -> Result<(), StepError> {
+    let failed = |path: &Path, error| StepError::new(format_args!("chown {}", path.display()), error).in_sandbox();
+    let workspace = request.task_dir.join("workspace");
+    let below = request.working_dir.ancestors().take_while(|path| path.starts_with(&workspace));
+    for path in below.chain(request.script.as_ref().map(|script| script.path.as_path())) {
+        lchown(path, Some(uid), Some(uid)).map_err(|error| failed(path, error))?;
+    }
+    // So that /dev/stdout can be opened again.
+    for (log, name) in [(&logs.stdout, "stdout.log"), (&logs.stderr, "stderr.log")] {
+        fchown(log, Some(uid), Some(uid)).map_err(|error| failed(Path::new(name), error))?;
+    }
+    Ok(())
 }
 
 fn make_dir(path: &Path) -> Result<(), StepError> {

@@ -1,18 +1,16 @@
 //! The command's process: forked with everything ready, led through its steps, held back until its start is on record.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use super::prepare::Logs;
-use super::program::Program;
+use super::sequence::steps;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::Gate;
+use crate::sandbox::{self, Mounts};
 use crate::sys::fork::SingleThreaded;
-use crate::sys::process::{self, Pid, Signal};
-use crate::sys::rlimit::Limit;
+use crate::sys::process::{self, End, Pid, Signal};
 use crate::sys::socket::{self, Blocking, Received};
 
 /// What the child exits with when a step fails; nobody looks at it.
@@ -24,13 +22,16 @@ const FAILURE_BYTES: usize = 2 + 4;
 /// The command, from fork to its end.
 #[derive(Debug)]
 pub struct Command {
+    /// Of the command's process; of the sandbox's pid 1, where there is one, which ends right after the command.
     pub pid: Pid,
     /// Readable once the command has exited.
     pub pidfd: OwnedFd,
     /// The line to the child, until it has exec'ed or failed.
     sync: Option<OwnedFd>,
-    /// For the name of the one that fails.
-    steps: Vec<Step>,
+    /// The line to pid 1 of the sandbox, where there is one. It lives no longer than this.
+    init: Option<OwnedFd>,
+    /// For each step its name, and whether it is the sandbox's.
+    names: Vec<(String, bool)>,
 }
 
 /// What the line to the child said.
@@ -43,7 +44,7 @@ pub enum Launched {
     Failed(StepError),
 }
 
-/// Forks the command's process. It runs up to its start and waits for [`Command::go`].
+/// Forks the command's process, or the first of its sandbox. It runs up to its start and waits for [`Command::go`].
 ///
 /// # Errors
 /// Names the call that failed.
@@ -53,19 +54,34 @@ pub fn spawn(
     logs: Logs,
     gates: Vec<Gate>,
 ) -> Result<Command, StepError> {
-    let Logs { stdout, stderr } = logs;
-    let (ours, theirs) = socket::pair().map_err(|error| StepError::new("socketpair", error))?;
-    let mut keep = vec![stdout.as_raw_fd(), stderr.as_raw_fd(), theirs.as_raw_fd()];
-    keep.extend(gates.iter().map(Gate::fd));
-    let steps = steps(request, Logs { stdout, stderr }, gates)?;
-    let forked = single.fork(&keep, || {
-        // Moved, so that the parent's copy is closed when fork returns.
-        let sync = theirs;
-        run(&steps, sync.as_fd())
+    let failed = |call: &'static str| move |error| StepError::new(call, error);
+    let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
+    let steps = steps(request, logs, gates)?;
+    let names = steps.iter().map(|step| (step.to_string(), step.is_of_sandbox())).collect();
+    let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
+    let Some(sandbox) = &request.sandbox else {
+        // Moved, so that the parent's copies are closed when fork returns.
+        let pid = single.fork(&keep, move || run(&steps, 0, &theirs)).map_err(failed("fork"))?;
+        return with_pidfd(pid, ours, names);
+    };
+    let (init, line) = if sandbox.namespaces.pid {
+        let (init, line) = socket::pair().map_err(failed("socketpair"))?;
+        keep.push(line.as_raw_fd());
+        (Some(init), Some(line))
+    } else {
+        (None, None)
+    };
+    let made = single.clone_into(sandbox.flags(), &keep, move || match line {
+        Some(line) => run_init(single, steps, theirs, &line),
+        None => run(&steps, 0, &theirs),
     });
-    let pid = forked.map_err(|error| StepError::new("fork", error))?;
+    let (pid, pidfd) = made.map_err(|error| StepError::new("clone3", error).in_sandbox())?;
+    Ok(Command { pid, pidfd, sync: Some(ours), init, names })
+}
+
+fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Command, StepError> {
     match process::pidfd_open(pid) {
-        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), steps }),
+        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, names }),
         Err(error) => {
             // Without its go the child ends by itself.
             drop(ours);
@@ -75,43 +91,53 @@ pub fn spawn(
     }
 }
 
-/// The straight list. Limits come last, when nothing of ours can run into them any more but the exec.
-fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Vec<Step>, StepError> {
-    let program = || request.argv.first().map_or("", String::as_str);
-    let exec = Program::new(&request.argv, &request.env)
-        .map_err(|error| StepError::new(format_args!("execve {}", program()), error))?;
-    let directory = CString::new(request.working_dir.as_os_str().as_bytes())
-        .map_err(|_| StepError::new("chdir", io::Error::from_raw_os_error(libc::EINVAL)))?;
-    let mut steps = vec![Step::DieWithShim(process::getpid())];
-    steps.extend(gates.into_iter().map(Step::JoinCgroup));
-    steps.extend([
-        Step::NewSession,
-        Step::Stdout(logs.stdout),
-        Step::Stderr(logs.stderr),
-        Step::ChangeDirectory(directory),
-        Step::UnblockSignals,
-        Step::CloseOnExec,
-        Step::Limit(Limit::NoCore),
-    ]);
-    steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
-    steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
-    steps.extend([Step::AwaitGo, Step::Exec(exec)]);
-    Ok(steps)
-}
-
-/// The child. Comes back only to fail. Allocates nothing, see [`Step`].
-fn run(steps: &[Step], sync: BorrowedFd<'_>) -> i32 {
-    for (index, step) in (0_u16..).zip(steps) {
-        if let Err(error) = step.perform(sync) {
-            let mut message = [0; FAILURE_BYTES];
-            message[..2].copy_from_slice(&index.to_le_bytes());
-            message[2..].copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes());
-            // Fails only when the shim is gone.
-            let _ = socket::send(sync, &message, Blocking::Yes);
-            break;
+/// Pid 1 of a sandbox: makes it, forks the command into it, and watches.
+fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd) -> i32 {
+    let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand)).unwrap_or(steps.len());
+    let rest = steps.split_off(fork);
+    if !perform(&steps, 0, sync.as_fd()) {
+        return STEP_FAILED_EXIT_CODE;
+    }
+    let mut keep = vec![sync.as_raw_fd()];
+    keep.extend(rest.iter().filter_map(Step::descriptor));
+    let forked = single.fork(&keep, || run(&rest, fork, &sync));
+    match forked {
+        Ok(command) => {
+            // The logs and the line to the shim are the command's alone now.
+            drop((rest, sync));
+            sandbox::supervise(line, command)
+        }
+        Err(error) => {
+            tell_failure(fork, &error, sync.as_fd());
+            STEP_FAILED_EXIT_CODE
         }
     }
+}
+
+/// The child. Comes back only to fail.
+fn run(steps: &[Step], first: usize, sync: &OwnedFd) -> i32 {
+    perform(steps, first, sync.as_fd());
     STEP_FAILED_EXIT_CODE
+}
+
+/// Performs the steps, of which the first has the number `first`; a failure is told to the shim.
+fn perform(steps: &[Step], first: usize, sync: BorrowedFd<'_>) -> bool {
+    let mut mounts = Mounts::default();
+    for (index, step) in (first..).zip(steps) {
+        if let Err(error) = step.perform(sync, &mut mounts) {
+            tell_failure(index, &error, sync);
+            return false;
+        }
+    }
+    true
+}
+
+fn tell_failure(index: usize, error: &io::Error, sync: BorrowedFd<'_>) {
+    let mut message = [0; FAILURE_BYTES];
+    message[..2].copy_from_slice(&u16::try_from(index).unwrap_or(u16::MAX).to_le_bytes());
+    message[2..].copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes());
+    // Fails only when the shim is gone.
+    let _ = socket::send(sync, &message, Blocking::Yes);
 }
 
 impl Command {
@@ -145,15 +171,14 @@ impl Command {
             Ok(Received::Message(_) | Received::Cut) => Launched::Failed(self.failure(message)),
         };
         self.sync = None;
-        // Closes the logs here: they are the command's now.
-        self.steps = Vec::new();
+        self.names = Vec::new();
         Ok(launched)
     }
 
     /// Ends a child that was not told to go.
     pub fn abandon(self) {
-        let Self { pid, pidfd, sync, steps: _ } = self;
-        drop(sync);
+        let Self { pid, pidfd, sync, init, names: _ } = self;
+        drop((sync, init));
         let _ = process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
         let _ = process::reap(pid);
     }
@@ -161,9 +186,25 @@ impl Command {
     fn failure(&self, message: [u8; FAILURE_BYTES]) -> StepError {
         let [a, b, errno @ ..] = message;
         let source = io::Error::from_raw_os_error(i32::from_le_bytes(errno));
-        match self.steps.get(usize::from(u16::from_le_bytes([a, b]))) {
-            Some(step) => StepError::new(step, source),
+        match self.names.get(usize::from(u16::from_le_bytes([a, b]))) {
+            Some((step, true)) => StepError::new(step, source).in_sandbox(),
+            Some((step, false)) => StepError::new(step, source),
             None => StepError::new("start the command", source),
+        }
+    }
+
+    /// How the command ended, now that the process of [`Self::pid`] ended like this; nothing when pid 1 of the sandbox
+    /// went without a word.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn end(&self, end: End) -> io::Result<Option<End>> {
+        let Some(init) = &self.init else { return Ok(Some(end)) };
+        match (sandbox::last_word(init)?, end) {
+            (Some(end), _) => Ok(Some(end)),
+            // It takes the command with it.
+            (None, End::Signaled(_)) => Ok(Some(end)),
+            (None, End::Exited(_)) => Ok(None),
         }
     }
 }

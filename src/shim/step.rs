@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::program::Program;
 use crate::sandbox::cgroup::{CgroupError, Gate};
+use crate::sandbox::{Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
@@ -23,21 +24,34 @@ const MAX_STEP_BYTES: usize = 4096;
 pub struct StepError {
     step: String,
     source: io::Error,
+    /// It was the sandbox that could not be made.
+    in_sandbox: bool,
 }
 
 impl StepError {
     #[must_use]
     pub fn new(step: impl fmt::Display, source: io::Error) -> Self {
-        Self { step: step.to_string(), source }
+        Self { step: step.to_string(), source, in_sandbox: false }
+    }
+
+    /// The same as a failure of the sandbox.
+    #[must_use]
+    pub fn in_sandbox(self) -> Self {
+        Self { in_sandbox: true, ..self }
     }
 
     /// The exit of a task that never ran.
     #[must_use]
     pub fn into_status(self) -> ExitStatus {
-        let Self { mut step, source } = self;
+        let Self { mut step, source, in_sandbox } = self;
         let end = (0..=step.len().min(MAX_STEP_BYTES)).rfind(|index| step.is_char_boundary(*index));
         step.truncate(end.unwrap_or(0));
-        ExitStatus::LaunchFailed { step, errno: source.raw_os_error().unwrap_or(libc::EIO) }
+        let errno = source.raw_os_error().unwrap_or(libc::EIO);
+        if in_sandbox {
+            ExitStatus::SandboxSetupFailed { step, errno }
+        } else {
+            ExitStatus::LaunchFailed { step, errno }
+        }
     }
 
     /// [`Self::into_status`] with nothing else known.
@@ -57,11 +71,12 @@ impl StepError {
 
 impl From<CgroupError> for StepError {
     fn from(CgroupError { step, source }: CgroupError) -> Self {
-        Self { step, source }
+        Self::new(step, source)
     }
 }
 
-/// What the command's process does between fork and exec. Made before the fork; performing one allocates nothing.
+/// What the command's process does between fork and exec. Made before the fork. Performing one allocates nothing from
+/// the first limit on.
 #[derive(Debug)]
 pub enum Step {
     DieWithShim(Pid),
@@ -73,17 +88,21 @@ pub enum Step {
     UnblockSignals,
     CloseOnExec,
     Limit(Limit),
+    /// Part of `linux_sandbox`.
+    Sandbox(SandboxStep),
+    /// The process is pid 1 of a sandbox and forks the command's, which goes on with the rest.
+    ForkCommand,
     /// Until the start record is written. Everything that can fail comes before, but for the exec.
     AwaitGo,
     Exec(Program),
 }
 
 impl Step {
-    /// Performs the step; `shim` is the line to the shim.
+    /// Performs the step; `shim` is the line to the shim. [`Self::ForkCommand`] is its caller's.
     ///
     /// # Errors
     /// Those of the one system call that the step is.
-    pub fn perform(&self, shim: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn perform(&self, shim: BorrowedFd<'_>, mounts: &mut Mounts) -> io::Result<()> {
         match self {
             Self::DieWithShim(pid) => process::die_with(*pid),
             Self::JoinCgroup(gate) => gate.enter(),
@@ -94,9 +113,38 @@ impl Step {
             Self::UnblockSignals => signal::unblock_all(),
             Self::CloseOnExec => fd::close_all_on_exec(),
             Self::Limit(limit) => limit.apply(),
+            Self::Sandbox(step) => step.perform(mounts),
+            Self::ForkCommand => Ok(()),
             Self::AwaitGo => await_go(shim),
             Self::Exec(program) => Err(program.exec()),
         }
+    }
+}
+
+impl Step {
+    /// The file that it brings along.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::Stdout(file) | Self::Stderr(file) => Some(file.as_raw_fd()),
+            Self::JoinCgroup(gate) => Some(gate.fd()),
+            Self::DieWithShim(_)
+            | Self::NewSession
+            | Self::ChangeDirectory(_)
+            | Self::UnblockSignals
+            | Self::CloseOnExec
+            | Self::Limit(_)
+            | Self::Sandbox(_)
+            | Self::ForkCommand
+            | Self::AwaitGo
+            | Self::Exec(_) => None,
+        }
+    }
+
+    /// Its failure is the sandbox's.
+    #[must_use]
+    pub const fn is_of_sandbox(&self) -> bool {
+        matches!(self, Self::Sandbox(_) | Self::ForkCommand)
     }
 }
 
@@ -112,6 +160,8 @@ impl fmt::Display for Step {
             Self::UnblockSignals => f.write_str("sigprocmask"),
             Self::CloseOnExec => f.write_str("close_range"),
             Self::Limit(limit) => write!(f, "setrlimit {}", limit.name()),
+            Self::Sandbox(step) => step.fmt(f),
+            Self::ForkCommand => f.write_str("fork in the sandbox"),
             Self::AwaitGo => f.write_str("wait for the start record"),
             Self::Exec(program) => write!(f, "execve {program}"),
         }

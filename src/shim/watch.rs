@@ -35,7 +35,8 @@ pub struct Watch {
 
 #[derive(Clone, Copy, Debug)]
 struct CommandEnd {
-    end: End,
+    /// Unknown when the sandbox's pid 1 failed us.
+    end: Option<End>,
     at: Timestamp,
     duration_ms: u64,
 }
@@ -125,6 +126,7 @@ impl Watch {
     fn on_command_reaped(&mut self, end: End, outbox: &mut Outbox) -> io::Result<()> {
         let now = monotonic_ms();
         let duration_ms = now.saturating_sub(self.running.started_monotonic_ms);
+        let end = self.command.end(end)?;
         self.end = Some(CommandEnd { end, at: Timestamp::now(), duration_ms });
         self.timeline.on_command_exit(now);
         // What the child had to say, it has said by now.
@@ -201,8 +203,11 @@ impl Watch {
         let facts = self.cgroup.as_ref().map(Group::facts).unwrap_or_default();
         let status = match (self.failure, end) {
             (Some(error), _) => error.into_status(),
-            (None, End::Exited(code)) => ExitStatus::Exited { code },
-            (None, End::Signaled(signal)) => ExitStatus::Signaled { signal },
+            (None, Some(End::Exited(code))) => ExitStatus::Exited { code },
+            (None, Some(End::Signaled(signal))) => ExitStatus::Signaled { signal },
+            (None, None) => ExitStatus::Lost {
+                reason: "pid 1 of the task's sandbox ended without telling how the command did".into(),
+            },
         };
         Ok(Exit {
             status,

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::fd;
@@ -37,21 +37,77 @@ impl SingleThreaded {
     /// # Errors
     /// As fork(2): `EAGAIN` or `ENOMEM`.
     pub fn fork(&self, keep: &[RawFd], child: impl FnOnce() -> i32) -> io::Result<Pid> {
-        let mut keep = keep.to_vec();
         // SAFETY: there is one thread, so the child finds the allocator and all else unlocked and whole.
         let pid = unsafe { libc::fork() };
         match Pid::from_raw(pid) {
             Some(_) if pid < 0 => Err(io::Error::last_os_error()),
             Some(pid) => Ok(pid),
-            None => {
-                // A panic must not unwind into the parent's frames, whose destructors are not the child's to run.
-                let code = catch_unwind(AssertUnwindSafe(|| match fd::close_all_but(&mut keep) {
-                    Ok(()) => child(),
-                    Err(_) => PANIC_EXIT_CODE,
-                }));
-                // SAFETY: _exit ends the process at once; it runs no destructor and no exit handler of the parent's.
-                unsafe { libc::_exit(code.unwrap_or(PANIC_EXIT_CODE)) }
-            }
+            None => run_child(keep, child),
         }
     }
+
+    /// As [`Self::fork`], into the new namespaces that `namespaces` names (clone3(2)), with every signal at its default
+    /// disposition. Also gives the child's pidfd, close-on-exec.
+    ///
+    /// # Errors
+    /// As clone3(2): `EPERM` where the namespaces are not ours to make, `ENOSPC` and `EUSERS` when there are too many.
+    pub fn clone_into(
+        &self,
+        namespaces: NamespaceFlags,
+        keep: &[RawFd],
+        child: impl FnOnce() -> i32,
+    ) -> io::Result<(Pid, OwnedFd)> {
+        // From <linux/sched.h>; libc has it as an int, which it does not fit.
+        const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+        let mut pidfd: libc::c_int = -1;
+        // SAFETY: all zero is a valid `clone_args`.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        args.flags = namespaces.0 | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
+        args.pidfd = (&raw mut pidfd).addr() as u64;
+        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        // SAFETY: without a stack and without CLONE_VM this is a fork: the child has a copy of our memory, in which,
+        // with one thread, nothing is locked. The kernel writes to `pidfd`, which lives.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+        match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            Some(_) if pid < 0 => Err(io::Error::last_os_error()),
+            // SAFETY: the kernel has made this descriptor for us.
+            Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+            None => run_child(keep, child),
+        }
+    }
+}
+
+/// Namespaces to be made with a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceFlags(u64);
+
+impl NamespaceFlags {
+    pub const MOUNT: Self = Self::of(libc::CLONE_NEWNS);
+    pub const PID: Self = Self::of(libc::CLONE_NEWPID);
+    pub const UTS: Self = Self::of(libc::CLONE_NEWUTS);
+    pub const IPC: Self = Self::of(libc::CLONE_NEWIPC);
+    pub const NET: Self = Self::of(libc::CLONE_NEWNET);
+    pub const USER: Self = Self::of(libc::CLONE_NEWUSER);
+
+    const fn of(flag: libc::c_int) -> Self {
+        Self(flag.cast_unsigned() as u64)
+    }
+
+    /// These and, if `wanted`, those.
+    #[must_use]
+    pub const fn and(self, other: Self, wanted: bool) -> Self {
+        if wanted { Self(self.0 | other.0) } else { self }
+    }
+}
+
+/// The child, to its end.
+fn run_child(keep: &[RawFd], child: impl FnOnce() -> i32) -> ! {
+    let mut keep = keep.to_vec();
+    // A panic must not unwind into the parent's frames, whose destructors are not the child's to run.
+    let code = catch_unwind(AssertUnwindSafe(|| match fd::close_all_but(&mut keep) {
+        Ok(()) => child(),
+        Err(_) => PANIC_EXIT_CODE,
+    }));
+    // SAFETY: _exit ends the process at once; it runs no destructor and no exit handler of the parent's.
+    unsafe { libc::_exit(code.unwrap_or(PANIC_EXIT_CODE)) }
 }

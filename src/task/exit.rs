@@ -41,6 +41,11 @@ pub enum ExitStatus {
         step: String,
         errno: i32,
     },
+    /// The command never ran, for its sandbox could not be made: `step` is what failed, such as `pivot_root`.
+    SandboxSetupFailed {
+        step: String,
+        errno: i32,
+    },
     /// The shim died before it could write an exit record; what was left of the task was killed.
     Lost {
         reason: String,

@@ -99,7 +99,9 @@ impl Outcome {
         let (exit_code, exit_signal) = match exit.status {
             ExitStatus::Exited { code } => (Some(code), None),
             ExitStatus::Signaled { signal } => (None, Some(signal)),
-            ExitStatus::LaunchFailed { .. } | ExitStatus::Lost { .. } => (None, None),
+            ExitStatus::LaunchFailed { .. } | ExitStatus::SandboxSetupFailed { .. } | ExitStatus::Lost { .. } => {
+                (None, None)
+            }
         };
         let (ended, error) = match verdict(exit, limits) {
             None => (Ended::Success, None),
@@ -122,10 +124,9 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
     let error = |code, message: String, details| Some(TaskError { code, message, details });
     match &exit.status {
         ExitStatus::Lost { reason } => return error(TaskErrorCode::Internal, reason.clone(), None),
-        ExitStatus::LaunchFailed { step, errno } => {
-            let name = errno_name(*errno);
-            let details = json!({"step": step, "errno": errno, "error": name});
-            return error(TaskErrorCode::LaunchFailed, format!("{step}: {name}"), Some(details));
+        ExitStatus::LaunchFailed { step, errno } => return setup(TaskErrorCode::LaunchFailed, step, *errno),
+        ExitStatus::SandboxSetupFailed { step, errno } => {
+            return setup(TaskErrorCode::SandboxSetupFailed, step, *errno);
         }
         ExitStatus::Exited { .. } | ExitStatus::Signaled { .. } => {}
     }
@@ -142,7 +143,10 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
         return error(TaskErrorCode::MemoryLimitExceeded, "used more than limits.memory_bytes".into(), details);
     }
     match exit.status {
-        ExitStatus::Exited { code: 0 } | ExitStatus::LaunchFailed { .. } | ExitStatus::Lost { .. } => None,
+        ExitStatus::Exited { code: 0 }
+        | ExitStatus::LaunchFailed { .. }
+        | ExitStatus::SandboxSetupFailed { .. }
+        | ExitStatus::Lost { .. } => None,
         ExitStatus::Exited { code } => {
             error(TaskErrorCode::ExitNonZero, format!("exited with code {code}"), Some(json!({"exit_code": code})))
         }
@@ -157,6 +161,12 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
             error(TaskErrorCode::ExitNonZero, format!("killed by signal {signal} ({name})"), Some(details))
         }
     }
+}
+
+fn setup(code: TaskErrorCode, step: &str, errno: i32) -> Option<TaskError> {
+    let name = errno_name(errno);
+    let details = json!({"step": step, "errno": errno, "error": name});
+    Some(TaskError { code, message: format!("{step}: {name}"), details: Some(details) })
 }
 
 /// SIGXCPU comes at the soft limit. A command that ignores it dies of SIGKILL at the hard limit one second
@@ -261,6 +271,9 @@ mod tests {
 
     #[test]
     fn a_failed_launch_names_the_step_and_the_errno() {
+        let boxed = exit(ExitStatus::SandboxSetupFailed { step: "pivot_root".into(), errno: libc::EINVAL });
+        let error = Outcome::judge(&boxed, &LIMITS).error.expect("failed");
+        assert_eq!((error.code, &error.message[..18]), (TaskErrorCode::SandboxSetupFailed, "pivot_root: EINVAL"));
         let facts = exit(ExitStatus::LaunchFailed { step: "execve /no/such".into(), errno: libc::ENOENT });
         let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
         assert_eq!(error.code, TaskErrorCode::LaunchFailed);

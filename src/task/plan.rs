@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{CapabilityMode, Profile};
+use super::spec::{CapabilityMode, Namespaces, Profile};
 
 /// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,19 @@ pub struct ExecutionPlan {
     pub fallback_reasons: Vec<String>,
     /// What the caller should know although nothing that it asked for is missing.
     pub capability_warnings: Vec<String>,
+    /// The layers of an effective `linux_sandbox`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_layers: Option<SandboxLayers>,
+}
+
+/// What of the sandbox is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxLayers {
+    pub namespaces: Namespaces,
+    /// The runtime is no root: the task stays the runtime's user, alone in a user namespace.
+    pub rootless: bool,
+    pub landlock: bool,
+    pub seccomp: bool,
 }
 
 /// Each limit of the task and whether it is enforced.

@@ -107,6 +107,12 @@ pub enum Status {
 }
 
 impl LaunchId {
+    /// The task's place in the order of submission, unique for ever.
+    #[must_use]
+    pub const fn place(self) -> u64 {
+        self.seq
+    }
+
     #[cfg(test)]
     pub const fn of_test(seq: u64, revision: u64) -> Self {
         Self { seq, revision }

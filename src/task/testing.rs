@@ -28,6 +28,7 @@ pub fn new_task(id: &str) -> NewTask {
             degraded: false,
             fallback_reasons: vec![],
             capability_warnings: vec![],
+            sandbox_layers: None,
         },
         created_at: at(1000),
     }

@@ -6,5 +6,6 @@ mod concurrency;
 mod ledger;
 mod lifecycle;
 mod outcomes;
+mod sandbox;
 mod support;
 mod tasks;

@@ -1,6 +1,8 @@
 //! A server for one test: started on a free port, ended with everything that it runs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -16,6 +18,8 @@ pub struct Server {
     child: Option<Child>,
     dir: tempfile::TempDir,
     flags: Vec<String>,
+    /// The server is not to be root.
+    user: Option<u32>,
     pub url: String,
 }
 
@@ -45,7 +49,22 @@ impl Server {
     pub fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user: None, url: String::new() };
+        server.restart();
+        server
+    }
+
+    /// A server that is not root, also where the test is.
+    pub fn rootless() -> Self {
+        const SOMEBODY: u32 = 54_321;
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let user = (fs::metadata(dir.path()).expect("there").uid() == 0).then_some(SOMEBODY);
+        if let Some(user) = user {
+            // The program may lie where that user cannot go.
+            fs::copy(env!("CARGO_BIN_EXE_execgo-runtime"), dir.path().join("program")).expect("copied");
+            std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("chown");
+        }
+        let mut server = Self { child: None, dir, flags: Vec::new(), user, url: String::new() };
         server.restart();
         server
     }
@@ -89,7 +108,14 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_execgo-runtime"));
+        let mut command = match self.user {
+            None => Command::new(env!("CARGO_BIN_EXE_execgo-runtime")),
+            Some(user) => {
+                let mut command = Command::new(self.dir.path().join("program"));
+                command.uid(user).gid(user).current_dir(self.dir.path());
+                command
+            }
+        };
         command.arg("serve").args(["--listen-addr", "127.0.0.1:0"]).arg("--data-dir").arg(self.data_dir());
         command.args(&self.flags).stdin(Stdio::null()).stdout(Stdio::null());
         let log = fs::File::options().append(true).create(true).open(self.dir.path().join("log")).expect("a log");
@@ -340,7 +366,7 @@ fn children(of: u32) -> Vec<u32> {
     pids().into_iter().filter(is_child).collect()
 }
 
-fn descendants(of: u32) -> Vec<u32> {
+pub fn descendants(of: u32) -> Vec<u32> {
     children(of).into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 

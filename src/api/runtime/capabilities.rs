@@ -160,7 +160,15 @@ impl From<&Manifest> for CapabilityManifest {
 
 impl From<capability::SandboxCapabilities> for SandboxCapabilities {
     fn from(capabilities: capability::SandboxCapabilities) -> Self {
-        let capability::SandboxCapabilities { process, linux_sandbox, chroot, namespaces } = capabilities;
+        let capability::SandboxCapabilities {
+            process,
+            linux_sandbox,
+            chroot,
+            namespaces,
+            rootless: _,
+            landlock: _,
+            seccomp: _,
+        } = capabilities;
         let spec::Namespaces { mount, pid, uts, ipc, net } = namespaces;
         Self { process, linux_sandbox, chroot, namespaces: NamespaceCapabilities { mount, pid, uts, ipc, net } }
     }

@@ -1,0 +1,168 @@
+//! The steps of one sandbox, in order. Pure: what the host has comes in as a `Layout`, and nothing is performed here.
+
+use std::path::{Path, PathBuf};
+
+use super::layout::{Entry, Layout};
+use super::request::{RUN_DIR, SandboxRequest, WORKSPACE};
+use super::step::{Kind, SandboxStep};
+use crate::sys::mount::Forbids;
+
+/// Sizes of the memory file systems, as mount options.
+const TMP: [(&str, &str); 3] = [("mode", "1777"), ("size", "268435456"), ("nr_inodes", "65536")];
+const SHM: [(&str, &str); 3] = [("mode", "1777"), ("size", "67108864"), ("nr_inodes", "8192")];
+const ROOT: [(&str, &str); 3] = [("mode", "0755"), ("size", "1048576"), ("nr_inodes", "4096")];
+
+/// Programs may be run from a task's files, but nothing there is a device.
+const FILES: Forbids = Forbids { write: false, devices: true, exec: false };
+const READ_ONLY: Forbids = Forbids { write: true, devices: true, exec: false };
+const DEVICE: Forbids = Forbids { write: false, devices: false, exec: true };
+const PROC: Forbids = Forbids { write: false, devices: true, exec: true };
+
+/// Parts of /proc that tell about the host or change it.
+const PROC_READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const PROC_MASKED: [&str; 10] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+];
+
+/// Where the task's own files are on the host, and who the runtime is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub workspace: PathBuf,
+    pub script: Option<PathBuf>,
+    /// Effective user and group of the runtime.
+    pub own_ids: (u32, u32),
+}
+
+/// Two lists: one makes the place, the other confines whoever will be the command.
+#[derive(Debug)]
+pub struct SandboxPlan {
+    /// Performed by the first process of the new namespaces.
+    pub place: Vec<SandboxStep>,
+    /// Performed by the command's process, last of all.
+    pub confinement: Vec<SandboxStep>,
+}
+
+/// Decides all steps.
+#[must_use]
+pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> SandboxPlan {
+    let mut steps = Vec::new();
+    if request.uid.is_none() {
+        let (uid, gid) = place.own_ids;
+        steps.push(SandboxStep::MapUser { uid, gid });
+    }
+    steps.push(SandboxStep::NewKeyring);
+    if request.namespaces.net {
+        steps.push(SandboxStep::Loopback);
+    }
+    if request.namespaces.uts {
+        steps.push(SandboxStep::Hostname("sandbox"));
+    }
+    steps.push(SandboxStep::PrivateMounts);
+    let mounts = mounts(request, layout, place);
+    // Everything is opened by the host's paths first, and attached by the sandbox's afterwards.
+    steps.extend(mounts.iter().map(|mount| mount.open.clone()));
+    steps.push(new("tmpfs", "/", &ROOT, FILES));
+    steps.push(SandboxStep::EnterRoot);
+    for Mount { open: _, target, kind } in mounts {
+        steps.push(SandboxStep::Attach { target, kind });
+    }
+    steps.extend(links(layout));
+    if has_proc(request) {
+        steps.extend(PROC_READ_ONLY.map(SandboxStep::ReadOnly));
+        steps.extend(PROC_MASKED.map(SandboxStep::Mask));
+    }
+    steps.push(SandboxStep::ReadOnlyRoot);
+    SandboxPlan { place: steps, confinement: confinement(request) }
+}
+
+struct Mount {
+    open: SandboxStep,
+    target: PathBuf,
+    kind: Kind,
+}
+
+/// A /proc of its own needs a pid namespace of its own, or the rights of root over the host's.
+const fn has_proc(request: &SandboxRequest) -> bool {
+    request.namespaces.pid || request.uid.is_some()
+}
+
+fn mounts(request: &SandboxRequest, layout: &Layout, place: &Place) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = layout.entries.iter().filter_map(shown).collect();
+    for name in &layout.devices {
+        let path = Path::new("/dev").join(name);
+        mounts.push(copy(path.clone(), path, Kind::File, DEVICE));
+    }
+    mounts.push(made("tmpfs", "/dev/shm", &SHM, PROC));
+    mounts.push(made("tmpfs", "/tmp", &TMP, FILES));
+    if has_proc(request) {
+        mounts.push(made("proc", "/proc", &[("hidepid", "invisible")], PROC));
+    }
+    mounts.push(copy(place.workspace.clone(), WORKSPACE.into(), Kind::Directory, FILES));
+    if let Some((script, name)) = place.script.as_ref().and_then(|path| Some((path, path.file_name()?))) {
+        mounts.push(copy(script.clone(), Path::new(RUN_DIR).join(name), Kind::File, READ_ONLY));
+    }
+    mounts
+}
+
+fn shown(entry: &Entry) -> Option<Mount> {
+    match entry {
+        Entry::Directory { source, target } => Some(copy(source.clone(), target.clone(), Kind::Directory, READ_ONLY)),
+        Entry::File { source, target } => Some(copy(source.clone(), target.clone(), Kind::File, READ_ONLY)),
+        Entry::Link { .. } => None,
+    }
+}
+
+fn copy(source: PathBuf, target: PathBuf, kind: Kind, forbids: Forbids) -> Mount {
+    Mount { open: SandboxStep::OpenHost { source, target: target.clone(), forbids }, target, kind }
+}
+
+fn made(file_system: &'static str, target: &'static str, options: &'static [(&str, &str)], forbids: Forbids) -> Mount {
+    Mount { open: new(file_system, target, options, forbids), target: target.into(), kind: Kind::Directory }
+}
+
+const fn new(
+    file_system: &'static str,
+    target: &'static str,
+    options: &'static [(&str, &str)],
+    forbids: Forbids,
+) -> SandboxStep {
+    SandboxStep::OpenNew { file_system, target, options, forbids }
+}
+
+fn links(layout: &Layout) -> Vec<SandboxStep> {
+    let link = |target: PathBuf, to: PathBuf| SandboxStep::Link { target, to };
+    let of_root = layout.entries.iter().filter_map(|entry| match entry {
+        Entry::Link { target, to } => Some(link(target.clone(), to.clone())),
+        Entry::Directory { .. } | Entry::File { .. } => None,
+    });
+    let of_dev = [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    ];
+    of_root.chain(of_dev.map(|(target, to)| link(target.into(), to.into()))).collect()
+}
+
+fn confinement(request: &SandboxRequest) -> Vec<SandboxStep> {
+    let mut steps = Vec::new();
+    if request.landlock {
+        steps.push(SandboxStep::Landlock);
+    }
+    steps.push(SandboxStep::DropBoundingSet);
+    steps.extend(request.uid.map(SandboxStep::BecomeUser));
+    steps.extend([SandboxStep::DropCapabilities, SandboxStep::NoNewPrivileges]);
+    if request.seccomp {
+        steps.push(SandboxStep::Seccomp);
+    }
+    steps
+}

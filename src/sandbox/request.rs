@@ -1,0 +1,41 @@
+//! What a launch asks of the sandbox.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::fork::NamespaceFlags;
+use crate::task::spec::Namespaces;
+
+/// Where the task's workspace is, inside.
+pub const WORKSPACE: &str = "/workspace";
+
+/// Where the task's script is, inside.
+pub const RUN_DIR: &str = "/run/task";
+
+/// The layers of one task, each as the plan says. A layer that is asked for and cannot be had fails the launch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxRequest {
+    /// `mount` is always made, whatever stands here.
+    pub namespaces: Namespaces,
+    /// The user that the command becomes. Absent: the runtime is no root, and a user namespace holds its own user.
+    pub uid: Option<u32>,
+    /// The task's root file system, read-only. Absent: the system directories of the host.
+    pub rootfs: Option<PathBuf>,
+    pub landlock: bool,
+    pub seccomp: bool,
+}
+
+impl SandboxRequest {
+    /// What the first process of the sandbox is made with.
+    #[must_use]
+    pub const fn flags(&self) -> NamespaceFlags {
+        let Namespaces { mount: _, pid, uts, ipc, net } = self.namespaces;
+        NamespaceFlags::MOUNT
+            .and(NamespaceFlags::PID, pid)
+            .and(NamespaceFlags::UTS, uts)
+            .and(NamespaceFlags::IPC, ipc)
+            .and(NamespaceFlags::NET, net)
+            .and(NamespaceFlags::USER, self.uid.is_none())
+    }
+}

@@ -1,0 +1,183 @@
+//! seccomp: system calls that a task never needs and that lead into little-tested parts of the kernel are refused.
+//! `EPERM` and not a kill, for programs try some of them and go on without.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, sock_filter,
+};
+
+/// The namespaces of clone(2); bit 0x80 (CLONE_NEWTIME) is part of the exit signal there.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
+/// The families that a network namespace confines, and the one that stays on the machine.
+const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Refused whatever the arguments.
+const DENIED: &[libc::c_long] = &[
+    // Mounts and roots, old and new.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    // Namespaces.
+    libc::SYS_setns,
+    libc::SYS_unshare,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    // Large attack surfaces.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_userfaultfd,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // The machine.
+    libc::SYS_kexec_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_syslog,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    libc::SYS_nfsservctl,
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    libc::SYS_kexec_file_load,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_uselib,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_sysfs,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ustat,
+];
+
+/// Puts both filters on this process, for ever.
+///
+/// # Errors
+/// `EOPNOTSUPP` on an architecture without a table; as seccomp(2).
+pub fn confine() -> io::Result<()> {
+    for program in programs()? {
+        seccompiler::apply_filter(&program).map_err(into_io)?;
+    }
+    Ok(())
+}
+
+/// The guard and the table: of two filters the stricter answer holds.
+fn programs() -> io::Result<[BpfProgram; 2]> {
+    let arch = arch().ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))?;
+    let filter = SeccompFilter::new(table().map_err(io::Error::other)?, SeccompAction::Allow, errno(libc::EPERM), arch);
+    let table = filter.and_then(BpfProgram::try_from).map_err(io::Error::other)?;
+    Ok([guard(), table])
+}
+
+const fn arch() -> Option<TargetArch> {
+    if cfg!(target_arch = "x86_64") {
+        Some(TargetArch::x86_64)
+    } else if cfg!(target_arch = "aarch64") {
+        Some(TargetArch::aarch64)
+    } else {
+        None
+    }
+}
+
+const fn errno(errno: libc::c_int) -> SeccompAction {
+    SeccompAction::Errno(errno.cast_unsigned())
+}
+
+/// `ENOSYS` for clone3, whose flags lie in memory where no filter sees them (libraries then use clone), and for the
+/// numbers of x32, which no table knows. Foreign architectures are the table's business: it kills them.
+fn guard() -> BpfProgram {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_AT_LEAST: u16 = 0x35;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const X32_BIT: u32 = 0x4000_0000;
+    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(u32::MAX);
+    let op = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    vec![
+        op(LOAD_WORD, 0, 0, 0),
+        op(JUMP_IF_AT_LEAST, 2, 0, X32_BIT),
+        op(JUMP_IF_EQUAL, 1, 0, clone3),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
+    ]
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn table() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = DENIED.iter().map(|number| (*number, Vec::new())).collect();
+    let word = |index, op, value: u64| SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value);
+    let mut clone = Vec::new();
+    for flag in NAMESPACES {
+        let bit = u64::from(flag.cast_unsigned());
+        clone.push(SeccompRule::new(vec![word(0, SeccompCmpOp::MaskedEq(bit), bit)?])?);
+    }
+    rules.insert(libc::SYS_clone, clone);
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        let other = FAMILIES.map(|family| word(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())));
+        rules.insert(call, vec![SeccompRule::new(other.into_iter().collect::<Result<_, _>>()?)?]);
+    }
+    let mut ioctl = Vec::new();
+    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+        ioctl.push(SeccompRule::new(vec![word(1, SeccompCmpOp::Eq, request)?])?);
+    }
+    rules.insert(libc::SYS_ioctl, ioctl);
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![word(0, SeccompCmpOp::Ne, 0)?])?]);
+    Ok(rules)
+}
+
+fn into_io(error: seccompiler::Error) -> io::Error {
+    match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+        other => io::Error::other(other),
+    }
+}

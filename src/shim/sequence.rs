@@ -1,0 +1,84 @@
+//! The straight list of what happens between the shim's fork and the command's exec. Nothing is performed here.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::prepare::Logs;
+use super::program::Program;
+use super::step::{Step, StepError};
+use crate::launcher::protocol::LaunchRequest;
+use crate::sandbox::cgroup::Gate;
+use crate::sandbox::{Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, WORKSPACE, plan};
+use crate::sys::process;
+use crate::sys::rlimit::Limit;
+
+/// All steps. With a [`Step::ForkCommand`] in it, the first part is the sandbox's pid 1's, and the rest its child's.
+///
+/// # Errors
+/// Names what cannot be prepared.
+pub fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Vec<Step>, StepError> {
+    let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, request)).transpose()?;
+    let has_init = request.sandbox.as_ref().is_some_and(|sandbox| sandbox.namespaces.pid);
+    let SandboxPlan { place, confinement } =
+        plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
+    let mut steps = Vec::new();
+    if has_init {
+        steps.push(Step::NewSession);
+        steps.extend(place.into_iter().map(Step::Sandbox));
+        // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
+        steps.push(Step::ForkCommand);
+        steps.extend(gates.into_iter().map(Step::JoinCgroup));
+        steps.push(Step::NewSession);
+    } else {
+        steps.push(Step::DieWithShim(process::getpid()));
+        steps.extend(gates.into_iter().map(Step::JoinCgroup));
+        steps.push(Step::NewSession);
+        steps.extend(place.into_iter().map(Step::Sandbox));
+    }
+    steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(directory(request)?)]);
+    steps.extend([Step::UnblockSignals, Step::CloseOnExec]);
+    let becomes_another = confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
+    steps.extend(confinement.into_iter().map(Step::Sandbox));
+    if becomes_another && !has_init {
+        // The kernel forgets it when the user changes.
+        steps.push(Step::DieWithShim(process::getpid()));
+    }
+    // Limits come last, when nothing of ours can run into them any more but the exec.
+    steps.push(Step::Limit(Limit::NoCore));
+    steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
+    steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
+    steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
+    Ok(steps)
+}
+
+fn program(request: &LaunchRequest) -> Result<Program, StepError> {
+    let name = || request.argv.first().map_or("", String::as_str);
+    Program::new(&request.argv, &request.env).map_err(|error| StepError::new(format_args!("execve {}", name()), error))
+}
+
+/// The working directory by the name that it has where the command is.
+fn directory(request: &LaunchRequest) -> Result<CString, StepError> {
+    let path = match request.working_dir.strip_prefix(workspace(request)) {
+        Ok(inside) if request.sandbox.is_some() => Path::new(WORKSPACE).join(inside),
+        _ => request.working_dir.clone(),
+    };
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| StepError::new("chdir", io::Error::from_raw_os_error(libc::EINVAL)))
+}
+
+fn workspace(request: &LaunchRequest) -> PathBuf {
+    request.task_dir.join("workspace")
+}
+
+fn sandbox_plan(sandbox: &SandboxRequest, request: &LaunchRequest) -> Result<SandboxPlan, StepError> {
+    let layout = Layout::read(sandbox.rootfs.as_deref(), &request.task_dir)
+        .map_err(|error| StepError::new(format_args!("read {}", error.path.display()), error.source).in_sandbox())?;
+    let place = Place {
+        workspace: workspace(request),
+        script: request.script.as_ref().map(|script| script.path.clone()),
+        own_ids: crate::sys::identity::own_ids(),
+    };
+    Ok(plan(sandbox, &layout, &place))
+}
