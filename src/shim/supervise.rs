@@ -10,7 +10,7 @@ use super::step::StepError;
 use super::watch::Watch;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::LaunchRequest;
-use crate::sandbox::cgroup::Group;
+use crate::sandbox::cgroup::{self, Group};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, fd, proc_stat, process};
@@ -25,6 +25,7 @@ use crate::task::state::{LaunchId, Running};
 pub fn run(single: &SingleThreaded, request: &LaunchRequest, lock: OwnedFd, reports: OwnedFd) -> i32 {
     let mut recorder = Recorder::new(request, Outbox::new(reports));
     let mut lock = Some(lock);
+    let launcher = process::getppid();
     let exit = match start(single, request, &mut lock, &mut recorder) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
             Ok(exit) => exit,
@@ -33,6 +34,12 @@ pub fn run(single: &SingleThreaded, request: &LaunchRequest, lock: OwnedFd, repo
         },
         Err(error) => error.into_exit(),
     };
+    // With the launcher gone, nobody but the next server would remove what the last task leaves empty.
+    if process::getppid() != launcher
+        && let Some(cgroup) = &request.cgroup
+    {
+        cgroup::remove_instances(&cgroup.instances());
+    }
     let known = recorder.exited(exit);
     drop(lock);
     i32::from(!known)

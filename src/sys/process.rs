@@ -8,7 +8,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, WaitOptions, WaitStatus};
 
-pub use rustix::process::{Pid, Signal, chdir, getpid, setsid};
+pub use rustix::process::{Pid, Signal, chdir, getpid, getppid, setsid};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
