@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, is_alive, sh, signal};
+use crate::support::{Server, eventually, has_python, is_alive, sh, signal};
 
 const MIB: u64 = 1 << 20;
 
 /// A server whose manifest offers all that is needed; else `None`, and the reason on the real standard error.
 fn server_with(needed: &[&str], flags: &[&str]) -> Option<Server> {
+    if !has_python("a test of cgroups") {
+        return None;
+    }
     let server = Server::with_flags(flags);
     let manifest = server.get("/api/v1/runtime/capabilities").body;
     if needed.iter().all(|name| manifest["resources"][*name] == true) {
@@ -94,6 +97,29 @@ fn a_fork_bomb_ends_at_its_timeout_and_leaves_nothing() {
     assert!(status["duration_ms"].as_u64().is_some_and(|ms| ms < 10_000), "{status}");
     assert_eq!(groups(&server), Vec::<PathBuf>::new());
     assert_eq!(server.run_sh("echo next")["stdout"], "next\n");
+}
+
+#[test]
+fn a_sandboxed_task_has_its_limits_too() {
+    let Some(server) = server_with(&["memory_limit", "pids_limit"], &["--termination-grace-ms", "200"]) else { return };
+    if server.get("/api/v1/runtime/capabilities").body["sandbox"]["linux_sandbox"] != true {
+        let _ = writeln!(std::io::stderr(), "SKIPPED a_sandboxed_task_has_its_limits_too: no linux_sandbox here");
+        return;
+    }
+    let strict = |mut request: Value| {
+        request["sandbox"] = json!({"profile": "linux_sandbox"});
+        request["policy"] = json!({"capability_mode": "strict"});
+        request
+    };
+    let status = server.run(&strict(python("x = b'x' * (300 << 20)", &json!({"memory_bytes": 64 * MIB}))));
+    assert_eq!(status["error"]["code"], "memory_limit_exceeded", "{status}");
+    let bomb = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+                while True:\n  try: os.fork()\n  except OSError: open('refused', 'w')";
+    let status = server.run(&strict(python(bomb, &json!({"pids_max": 16, "wall_time_ms": 1000}))));
+    assert_eq!(status["error"]["code"], "timeout", "{status}");
+    let workspace = server.task_dir(status["task_id"].as_str().expect("an id")).join("workspace");
+    assert!(workspace.join("refused").exists(), "the kernel refused no fork");
+    assert_eq!(groups(&server), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A server for one test: started on a free port, ended with everything that it runs.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -314,6 +315,16 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
 
 pub fn sh(script: &str) -> Value {
     json!({"execution": {"kind": "command", "program": "/bin/sh", "args": ["-c", script]}})
+}
+
+/// Whether there is a python3. Where there is none, the test is skipped aloud: past the macros of the test harness,
+/// which hide what a passing test prints.
+pub fn has_python(test: &str) -> bool {
+    let found = Command::new("python3").arg("--version").output().is_ok();
+    if !found {
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no python3 here");
+    }
+    found
 }
 
 pub fn is_terminal(status: &Value) -> bool {
