@@ -19,7 +19,7 @@ pub struct Manifest {
     pub capacity: Capacity,
     /// Why each "no" is a no.
     pub warnings: Vec<String>,
-    /// Something that this host could offer is switched off or missing.
+    /// Something that this version can enforce is switched off or missing here.
     pub degraded: bool,
     /// What the operator switched off: name of the setting → its value.
     pub overrides: BTreeMap<String, String>,
@@ -56,6 +56,13 @@ impl SandboxCapabilities {
         landlock: false,
         seccomp: false,
     };
+
+    /// Every layer that there is.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        let Namespaces { mount, pid, uts, ipc, net } = self.namespaces;
+        self.linux_sandbox && self.landlock && self.seccomp && mount && pid && uts && ipc && net
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,7 +96,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
-        degraded: !warnings.is_empty(),
+        degraded: !(rlimit_cpu && memory_limit && pids_limit && sandbox.is_whole()),
         warnings,
         overrides,
     }

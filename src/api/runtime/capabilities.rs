@@ -38,7 +38,7 @@ pub struct CapabilityManifest {
     pub enhanced_semantics: Vec<String>,
     /// Why each capability that is missing is missing.
     pub warnings: Vec<String>,
-    /// Something that this host could offer is missing or switched off.
+    /// A limit or a layer of the sandbox that this version can enforce is missing or switched off here.
     pub degraded: bool,
     /// What the operator switched off: setting by setting.
     pub overrides: BTreeMap<String, String>,
