@@ -140,7 +140,12 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
     }
     if exit.oom_killed {
         let details = limits.memory_bytes.map(|bytes| json!({"memory_bytes": bytes}));
-        return error(TaskErrorCode::MemoryLimitExceeded, "used more than limits.memory_bytes".into(), details);
+        let message = match limits.memory_bytes {
+            Some(_) => "used more than limits.memory_bytes",
+            // Without a limit of its own it fell to the machine's.
+            None => "killed by the kernel, for the machine had no memory left",
+        };
+        return error(TaskErrorCode::MemoryLimitExceeded, message.into(), details);
     }
     match exit.status {
         ExitStatus::Exited { code: 0 }
