@@ -6,10 +6,9 @@ use std::sync::mpsc;
 
 use super::input::{Fact, Input};
 use super::journals::Journals;
-use super::recovery::{Orphan, Survey};
+use super::recovery::{Findings, Orphan, RecoveryError, Survey};
 use super::run::StartError;
 use super::watch;
-
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::launcher::{Launcher, LauncherEvent};
 use crate::sandbox::cgroup;
@@ -35,9 +34,7 @@ impl Lifeline {
         launched: Vec<Task>,
         inbox: mpsc::Sender<Input>,
     ) -> Result<(Self, Vec<Fact>), StartError> {
-        let mut survey = Survey::take(run_dir)?;
-        let findings = survey.resolve(&launched)?;
-        end_dead_groups(&cgroups, &findings.orphans);
+        let (mut survey, findings) = settle(run_dir, &cgroups, &launched)?;
         let launcher = spawn(run_dir, &inbox)?;
         let journals = Journals::new(run_dir, launcher.instance());
         let run_dir = run_dir.to_owned();
@@ -63,9 +60,7 @@ impl Lifeline {
     /// Starts a launcher in the place of the dead one and finds out what became of its launches. Its shims go on
     /// and still report; but only watching tells when one of them dies without a word.
     pub fn revive(&mut self, launched: Vec<Task>) -> Result<Vec<Fact>, StartError> {
-        let mut survey = Survey::take(&self.run_dir)?;
-        let findings = survey.resolve(&launched)?;
-        end_dead_groups(&self.cgroups, &findings.orphans);
+        let (mut survey, findings) = settle(&self.run_dir, &self.cgroups, &launched)?;
         self.launcher = spawn(&self.run_dir, &self.inbox)?;
         self.journals.follow(self.launcher.instance());
         self.succeed(&mut survey, &launched);
@@ -116,6 +111,15 @@ impl Lifeline {
             delete(journal);
         }
     }
+}
+
+/// What became of the launches of a former launcher, and the end of what is left of the dead ones. Before there is
+/// another launcher, so that nothing new is taken for old.
+fn settle(run_dir: &Path, cgroups: &[PathBuf], launched: &[Task]) -> Result<(Survey, Findings), RecoveryError> {
+    let survey = Survey::take(run_dir)?;
+    let findings = survey.resolve(launched)?;
+    end_dead_groups(cgroups, &findings.orphans);
+    Ok((survey, findings))
 }
 
 /// Before anything new is launched: a group that no living shim answers for is that of a launch whose shim died, with
