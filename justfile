@@ -53,9 +53,9 @@ conformance URL='' *ARGS: _build
     fi
     exec .ci/with-runtime {{ runtime }} {{ conformance }} "$@"
 
-# Measures the runtime beside the machine's own limit, built for release; about half a minute
-bench *ARGS:
-    cargo bench --bench runtime -- "$@"
+# Measures beside the machine's own limit, built for release; about half a minute: `runtime`, or `sandbox`
+bench WHAT='runtime' *ARGS:
+    cargo bench --bench "$1" -- "${@:2}"
 
 # Does all that a change must pass, as on a new machine
 ci:

@@ -3,6 +3,7 @@
 //!
 //! `just bench`, or `cargo bench --bench runtime -- --help`.
 
+mod budget;
 mod client;
 mod machine;
 mod sample;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use sample::{Budget, Series};
+use budget::Budget;
+use sample::Series;
 use server::Server;
 use table::Row;
 
