@@ -13,7 +13,7 @@ use super::cgroups::Cgroups;
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use crate::ledger::Capacity;
 use crate::sandbox::cgroup;
-use crate::sandbox::{self, SandboxAnswers};
+use crate::sandbox::{self, BASE_NAME, SandboxAnswers};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
 use crate::task::Timestamp;
@@ -27,6 +27,8 @@ pub const PROBE_ROLE: &str = "__probe";
 pub struct ProbeSettings {
     pub runtime_id: String,
     pub data_dir: PathBuf,
+    /// Where the runtime's processes have their files.
+    pub run_dir: PathBuf,
     pub disable_linux_sandbox: bool,
     /// A user that a sandboxed task may get.
     pub sandbox_uid: u32,
@@ -51,7 +53,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         warnings.extend(fault.iter().map(|reason| format!("{name}: {reason}")));
         fault.is_none()
     };
-    let answers = ask_child(settings.sandbox_uid).unwrap_or_else(|error| {
+    let answers = ask_child(settings.sandbox_uid, &settings.run_dir.join(BASE_NAME)).unwrap_or_else(|error| {
         let reason = format!("the probing process failed: {error}");
         let sandbox = SandboxAnswers::nothing(&reason);
         Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
@@ -102,15 +104,16 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     }
 }
 
-/// The hidden role: tries what changes the process that tries it. With a user's number it prints all answers as JSON;
-/// with files of cgroups it joins those.
+/// The hidden role: tries what changes the process that tries it. With a user's number and the directory that is the
+/// root of sandboxes it prints all answers as JSON; with files of cgroups it joins those.
 #[must_use]
 pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let Some(uid) = args.first().and_then(|uid| uid.to_str()?.parse().ok()) else { return join(&args) };
+    let base = args.get(1).map_or(Path::new(BASE_NAME), Path::new);
     // The limits come last: they hold for what is forked, too.
     let sandbox = match SingleThreaded::at_process_start() {
-        Ok(single) => sandbox::probe_all(&single, uid),
+        Ok(single) => sandbox::probe_all(&single, uid, base),
         Err(error) => SandboxAnswers::nothing(&error.to_string()),
     };
     let answers = Answers {
@@ -158,9 +161,10 @@ fn sandbox(answers: SandboxAnswers, holds: &mut impl FnMut(&str, Option<String>)
     }
 }
 
-fn ask_child(uid: u32) -> io::Result<Answers> {
+fn ask_child(uid: u32, base: &Path) -> io::Result<Answers> {
     let mut command = Command::new("/proc/self/exe");
-    let output = command.arg(PROBE_ROLE).arg(uid.to_string()).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    let output =
+        command.arg(PROBE_ROLE).arg(uid.to_string()).arg(base).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 

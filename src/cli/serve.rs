@@ -115,7 +115,7 @@ async fn listen(
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
-    let manifest = capability::probe(&probe_settings(&config, &runtime_id), cgroups);
+    let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir()), cgroups);
     for warning in &manifest.warnings {
         tracing::info!("not available here: {warning}");
     }
@@ -159,10 +159,11 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
     }
 }
 
-fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
+fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeSettings {
     ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
+        run_dir,
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
         sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,

@@ -14,6 +14,7 @@ use super::orphans::{Charge, Orphans};
 use super::outbox::Outbox;
 use super::protocol::{LaunchRequest, Report};
 use crate::sandbox::cgroup::{self, GroupSpec};
+use crate::sandbox::{self, BASE_NAME, Base};
 use crate::shim::StepError;
 use crate::shim::journal::{Journal, Record};
 use crate::sys::fork::SingleThreaded;
@@ -69,12 +70,16 @@ struct LauncherProcess {
     journal: Option<(PathBuf, Rc<Journal>)>,
     shims: HashMap<Pid, Charge>,
     orphans: Orphans,
+    /// Made for the first sandbox that shows the host.
+    base: Option<Base>,
+    base_dir: PathBuf,
     /// The groups in which those of launches were made.
     instances: Vec<PathBuf>,
 }
 
 fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, LauncherError> {
     let (Some(path), None) = (args.next(), args.next()) else { return Err(LauncherError::Usage) };
+    let path = std::path::absolute(&path).map_err(call("read the working directory"))?;
     let single = SingleThreaded::at_process_start().map_err(call("start with one thread"))?;
     memory::return_large_blocks();
     // A session of its own, so that Ctrl-C at the server's terminal does not reach it. Fails for the leader of a process
@@ -86,7 +91,7 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
     // start with an empty mask and default dispositions.
     signal::block_all().map_err(call("sigprocmask"))?;
     signal::reset_dispositions();
-    let lock = take_lock(Path::new(&path))?;
+    let lock = take_lock(&path)?;
     let stdio = (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned());
     let (requests, reports) = (stdio.0.map_err(call("dup stdin"))?, stdio.1.map_err(call("dup stdout"))?);
     // What a shim's or a command's standard input is, and nothing that holds the server's pipes in a shim.
@@ -103,6 +108,8 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
         journal: None,
         shims: HashMap::new(),
         orphans: Orphans::default(),
+        base: None,
+        base_dir: path.with_file_name(BASE_NAME),
         instances: Vec::new(),
     })
 }
@@ -198,14 +205,31 @@ impl LauncherProcess {
         Ok(journal)
     }
 
-    fn fork_shim(&self, request: &LaunchRequest) -> Result<Pid, StepError> {
+    fn fork_shim(&mut self, request: &LaunchRequest) -> Result<Pid, StepError> {
+        self.prepare_sandbox(request)?;
         let failed = |error| StepError::new("fork shim", error);
         // Copies that become the shim's: those here are closed when fork returns.
         let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
         let reports = self.outbox.try_clone_socket().map_err(failed)?;
         let keep = [lock.as_raw_fd(), reports.as_raw_fd()];
-        let single = &self.single;
-        single.fork(&keep, move || crate::shim::run(single, request, lock, reports)).map_err(failed)
+        let (single, base) = (&self.single, self.base.as_ref());
+        single.fork(&keep, move || crate::shim::run(single, request, base, lock, reports)).map_err(failed)
+    }
+
+    /// What all sandboxes have in common is made here, so that each shim has it from its parent.
+    fn prepare_sandbox(&mut self, request: &LaunchRequest) -> Result<(), StepError> {
+        let Some(sandbox) = &request.sandbox else { return Ok(()) };
+        if sandbox.seccomp {
+            sandbox::compile_seccomp();
+        }
+        if sandbox.rootfs.is_some() {
+            return Ok(());
+        }
+        let made = match &mut self.base {
+            Some(base) => base.refresh(),
+            None => Base::make(&self.base_dir).map(|base| self.base = Some(base)),
+        };
+        made.map_err(|error| StepError::new(format_args!("make {}", error.path.display()), error.source).in_sandbox())
     }
 
     fn on_children(&mut self) -> Result<(), LauncherError> {

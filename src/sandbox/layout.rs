@@ -1,4 +1,4 @@
-//! What the task sees of the host's files: read once, before the sandbox is made.
+//! What the task sees of the host's files, read before the sandbox is made.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,9 @@ const SYSTEM: [&str; 4] = ["bin", "lib", "sbin", "usr"];
 const OWN: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "workspace"];
 
 /// The part of `/etc` that programs need and that holds no secret.
-const ETC: [&str; 24] = [
+pub const ETC: [&str; 22] = [
     "alternatives",
     "bash.bashrc",
-    "ca-certificates",
     "gai.conf",
     "group",
     "host.conf",
@@ -31,7 +30,6 @@ const ETC: [&str; 24] = [
     "pki/tls/certs",
     "profile",
     "protocols",
-    "python3",
     "resolv.conf",
     "services",
     "ssl/certs",
@@ -48,10 +46,21 @@ pub enum Entry {
     Link { target: PathBuf, to: PathBuf },
 }
 
-/// All entries, in the order of their making.
+/// What a sandbox mounts and links, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// The directory that becomes the root and has a place for everything else; absent: one is made in memory.
+    pub base: Option<PathBuf>,
     pub entries: Vec<Entry>,
+    pub devices: Vec<&'static str>,
+}
+
+/// The part of the host that a sandbox shows.
+#[derive(Debug)]
+pub struct Host {
+    pub system: Vec<Entry>,
+    /// Each path with what is there.
+    pub etc: Vec<(PathBuf, Option<Entry>)>,
     pub devices: Vec<&'static str>,
 }
 
@@ -63,32 +72,40 @@ pub struct LayoutError {
     pub source: io::Error,
 }
 
+impl LayoutError {
+    pub(super) fn new(path: &Path, source: io::Error) -> Self {
+        Self { path: path.to_owned(), source }
+    }
+}
+
+impl Host {
+    /// # Errors
+    /// The root directory cannot be read.
+    pub fn read() -> Result<Self, LayoutError> {
+        let root = Path::new("/");
+        let system = top(root, is_system).map_err(|error| LayoutError::new(root, error))?;
+        let etc = ETC.into_iter().map(|name| (Path::new("/etc").join(name), etc(Path::new("/etc"), name))).collect();
+        Ok(Self { system, etc, devices: devices() })
+    }
+}
+
 impl Layout {
-    /// Of the host's system directories, or of a rootfs, which must not hold `hidden` (the task's directory) or lie
-    /// beside it: through it a task would see the runtime's files.
+    /// Of a rootfs, which must not hold `hidden` (the task's directory) or lie beside it: through it a task would see
+    /// the runtime's files.
     ///
     /// # Errors
     /// Names the directory.
-    pub fn read(rootfs: Option<&Path>, hidden: &Path) -> Result<Self, LayoutError> {
-        let devices = DEVICES.into_iter().filter(|name| Path::new("/dev").join(name).exists()).collect();
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| LayoutError { path, source }
-        };
-        let entries = match rootfs {
-            None => {
-                let mut entries = top(Path::new("/"), is_system).map_err(failed(Path::new("/")))?;
-                entries.extend(ETC.into_iter().filter_map(|name| etc(Path::new("/etc"), name)));
-                entries
-            }
-            Some(rootfs) => {
-                let real = fs::canonicalize(rootfs).map_err(failed(rootfs))?;
-                check_hides(&real, hidden).map_err(failed(rootfs))?;
-                top(&real, |name| !OWN.contains(&name)).map_err(failed(rootfs))?
-            }
-        };
-        Ok(Self { entries, devices })
+    pub fn of_rootfs(rootfs: &Path, hidden: &Path) -> Result<Self, LayoutError> {
+        let failed = |error| LayoutError::new(rootfs, error);
+        let real = fs::canonicalize(rootfs).map_err(failed)?;
+        check_hides(&real, hidden).map_err(failed)?;
+        let entries = top(&real, |name| !OWN.contains(&name)).map_err(failed)?;
+        Ok(Self { base: None, entries, devices: devices() })
     }
+}
+
+fn devices() -> Vec<&'static str> {
+    DEVICES.into_iter().filter(|name| Path::new("/dev").join(name).exists()).collect()
 }
 
 fn is_system(name: &str) -> bool {

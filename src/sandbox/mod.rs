@@ -2,6 +2,7 @@
 //! what is on the host (`Layout`) to a straight list of steps (`plan`), each of which is performed by itself.
 //! This room knows no configuration, no message and no journal. `docs/sandbox.md` says what each layer is for.
 
+mod base;
 pub mod cgroup;
 mod init;
 mod landlock;
@@ -14,9 +15,11 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use base::{BASE_NAME, Base};
 pub use init::{last_word, supervise};
-pub use layout::Layout;
+pub use layout::{Layout, LayoutError};
 pub use plan::{Place, SandboxPlan, plan};
 pub use probe::{SandboxAnswers, probe_all};
 pub use request::{RUN_DIR, SandboxRequest, WORKSPACE};
+pub use seccomp::compile as compile_seccomp;
 pub use step::{Mounts, SandboxStep};

@@ -11,6 +11,7 @@ use crate::sys::mount::Forbids;
 const TMP: [(&str, &str); 3] = [("mode", "1777"), ("size", "268435456"), ("nr_inodes", "65536")];
 const SHM: [(&str, &str); 3] = [("mode", "1777"), ("size", "67108864"), ("nr_inodes", "8192")];
 const ROOT: [(&str, &str); 3] = [("mode", "0755"), ("size", "1048576"), ("nr_inodes", "4096")];
+const RUN: [(&str, &str); 3] = [("mode", "0755"), ("size", "4096"), ("nr_inodes", "8")];
 
 /// Programs may be run from a task's files, but nothing there is a device.
 const FILES: Forbids = Forbids { write: false, devices: true, exec: false };
@@ -31,6 +32,17 @@ const PROC_MASKED: [&str; 10] = [
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
+];
+
+/// The directories for the sandbox's own mounts.
+pub(super) const POINTS: [&str; 5] = ["/dev/shm", "/proc", RUN_DIR, "/tmp", WORKSPACE];
+
+/// Links in /dev.
+pub(super) const DEVICE_LINKS: [(&str, &str); 4] = [
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
 /// Where the task's own files are on the host, and who the runtime is.
@@ -70,24 +82,40 @@ pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> Sandbox
     let mounts = mounts(request, layout, place);
     // Everything is opened by the host's paths first, and attached by the sandbox's afterwards.
     steps.extend(mounts.iter().map(|mount| mount.open.clone()));
-    steps.push(new("tmpfs", "/", &ROOT, FILES));
+    steps.push(root(layout));
     steps.push(SandboxStep::EnterRoot);
-    for Mount { open: _, target, kind } in mounts {
-        steps.push(SandboxStep::Attach { target, kind });
+    for Mount { open: _, target, kind, has_point } in mounts {
+        steps.extend((!has_point).then(|| SandboxStep::MakePoint { target: target.clone(), kind }));
+        steps.push(SandboxStep::Attach(target));
     }
-    steps.extend(links(layout));
+    if layout.base.is_none() {
+        steps.extend(links(layout));
+    } else if place.script.is_some() {
+        steps.push(SandboxStep::Seal(RUN_DIR));
+    }
     if has_proc(request) {
         steps.extend(PROC_READ_ONLY.map(SandboxStep::ReadOnly));
         steps.extend(PROC_MASKED.map(SandboxStep::Mask));
     }
-    steps.push(SandboxStep::ReadOnlyRoot);
+    if layout.base.is_none() {
+        steps.push(SandboxStep::Seal("/"));
+    }
     SandboxPlan { place: steps, confinement: confinement(request) }
+}
+
+fn root(layout: &Layout) -> SandboxStep {
+    match &layout.base {
+        Some(base) => SandboxStep::OpenHost { source: base.clone(), target: "/".into(), forbids: READ_ONLY },
+        None => new("tmpfs", "/", &ROOT, FILES),
+    }
 }
 
 struct Mount {
     open: SandboxStep,
     target: PathBuf,
     kind: Kind,
+    /// Whether the root has a place for it already.
+    has_point: bool,
 }
 
 /// A /proc of its own needs a pid namespace of its own, or the rights of root over the host's.
@@ -96,6 +124,7 @@ const fn has_proc(request: &SandboxRequest) -> bool {
 }
 
 fn mounts(request: &SandboxRequest, layout: &Layout, place: &Place) -> Vec<Mount> {
+    let has_point = layout.base.is_some();
     let mut mounts: Vec<Mount> = layout.entries.iter().filter_map(shown).collect();
     for name in &layout.devices {
         let path = Path::new("/dev").join(name);
@@ -107,6 +136,10 @@ fn mounts(request: &SandboxRequest, layout: &Layout, place: &Place) -> Vec<Mount
         mounts.push(made("proc", "/proc", &[("hidepid", "invisible")], PROC));
     }
     mounts.push(copy(place.workspace.clone(), WORKSPACE.into(), Kind::Directory, FILES));
+    if has_point && place.script.is_some() {
+        mounts.push(made("tmpfs", RUN_DIR, &RUN, FILES));
+    }
+    mounts.iter_mut().for_each(|mount| mount.has_point = has_point);
     if let Some((script, name)) = place.script.as_ref().and_then(|path| Some((path, path.file_name()?))) {
         mounts.push(copy(script.clone(), Path::new(RUN_DIR).join(name), Kind::File, READ_ONLY));
     }
@@ -122,11 +155,12 @@ fn shown(entry: &Entry) -> Option<Mount> {
 }
 
 fn copy(source: PathBuf, target: PathBuf, kind: Kind, forbids: Forbids) -> Mount {
-    Mount { open: SandboxStep::OpenHost { source, target: target.clone(), forbids }, target, kind }
+    Mount { open: SandboxStep::OpenHost { source, target: target.clone(), forbids }, target, kind, has_point: false }
 }
 
 fn made(file_system: &'static str, target: &'static str, options: &'static [(&str, &str)], forbids: Forbids) -> Mount {
-    Mount { open: new(file_system, target, options, forbids), target: target.into(), kind: Kind::Directory }
+    let open = new(file_system, target, options, forbids);
+    Mount { open, target: target.into(), kind: Kind::Directory, has_point: false }
 }
 
 const fn new(
@@ -144,13 +178,7 @@ fn links(layout: &Layout) -> Vec<SandboxStep> {
         Entry::Link { target, to } => Some(link(target.clone(), to.clone())),
         Entry::Directory { .. } | Entry::File { .. } => None,
     });
-    let of_dev = [
-        ("/dev/fd", "/proc/self/fd"),
-        ("/dev/stdin", "/proc/self/fd/0"),
-        ("/dev/stdout", "/proc/self/fd/1"),
-        ("/dev/stderr", "/proc/self/fd/2"),
-    ];
-    of_root.chain(of_dev.map(|(target, to)| link(target.into(), to.into()))).collect()
+    of_root.chain(DEVICE_LINKS.map(|(target, to)| link(target.into(), to.into()))).collect()
 }
 
 fn confinement(request: &SandboxRequest) -> Vec<SandboxStep> {

@@ -1,11 +1,11 @@
 //! The probes of the sandbox: each layer is made once, by the very steps of a launch, in a child that then ends.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
+use super::base::Base;
 use super::plan::{Place, plan};
 use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
@@ -42,20 +42,20 @@ impl SandboxAnswers {
     }
 }
 
-/// Tries everything. `uid` is a user that a task could get.
+/// Tries everything. `uid` is a user that a task could get; the root is made in `base`, as for a launch.
 #[must_use]
-pub fn probe_all(single: &SingleThreaded, uid: u32) -> SandboxAnswers {
+pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswers {
     let own_ids = identity::own_ids();
     let uid = (own_ids.0 == 0).then_some(uid);
-    let layout = match Layout::read(None, "/".as_ref()) {
-        Ok(layout) => layout,
-        Err(error) => return SandboxAnswers::nothing(&error.to_string()),
+    let base = match Base::make(base) {
+        Ok(base) => base,
+        Err(error) => return SandboxAnswers::nothing(&format!("make {}: {}", error.path.display(), error.source)),
     };
     // Any directory will do, for nothing is written.
     let place = Place { workspace: PathBuf::from("/usr"), script: None, own_ids };
     let attempt = |namespaces, landlock, seccomp| {
         let request = SandboxRequest { namespaces, uid, rootfs: None, landlock, seccomp };
-        let plan = plan(&request, &layout, &place);
+        let plan = plan(&request, base.layout(), &place);
         let steps: Vec<_> = plan.place.into_iter().chain(plan.confinement).collect();
         made(single, &request, &steps)
     };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::OnceLock;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -22,6 +23,16 @@ const NAMESPACES: [libc::c_int; 7] = [
 
 /// The families that a network namespace confines, and the one that stays on the machine.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Rules in one part of the table.
+const PART: usize = 8;
+
+/// Instructions of <linux/bpf_common.h>.
+const LOAD_WORD: u16 = 0x20;
+const JUMP: u16 = 0x05;
+const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
 
 /// Refused whatever the arguments.
 const DENIED: &[libc::c_long] = &[
@@ -99,23 +110,58 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_ustat,
 ];
 
-/// Puts both filters on this process, for ever.
+/// Made once: a forked child has it from its parent.
+static PROGRAM: OnceLock<Result<BpfProgram, i32>> = OnceLock::new();
+
+/// Makes the filter, so that no child of this process has to.
+pub fn compile() {
+    program();
+}
+
+/// Puts the filter on this process, for ever.
 ///
 /// # Errors
 /// `EOPNOTSUPP` on an architecture without a table; as seccomp(2).
 pub fn confine() -> io::Result<()> {
-    for program in programs()? {
-        seccompiler::apply_filter(&program).map_err(into_io)?;
-    }
-    Ok(())
+    let program = program().as_ref().map_err(|errno| io::Error::from_raw_os_error(*errno))?;
+    seccompiler::apply_filter(program).map_err(into_io)
 }
 
-/// The guard and the table: of two filters the stricter answer holds.
-fn programs() -> io::Result<[BpfProgram; 2]> {
-    let arch = arch().ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))?;
-    let filter = SeccompFilter::new(table().map_err(io::Error::other)?, SeccompAction::Allow, errno(libc::EPERM), arch);
-    let table = filter.and_then(BpfProgram::try_from).map_err(io::Error::other)?;
-    Ok([guard(), table])
+/// The guard, and behind it the table. The kernel runs a new filter once for each system call that there is, to
+/// remember which are always allowed. So the table comes in parts, of which each call passes one.
+fn program() -> &'static Result<BpfProgram, i32> {
+    PROGRAM.get_or_init(|| {
+        let arch = arch().ok_or(libc::EOPNOTSUPP)?;
+        let rules: Vec<_> = table().map_err(|_| libc::EINVAL)?.into_iter().collect();
+        let mut parts = Vec::new();
+        for rules in rules.chunks(PART) {
+            let first = rules.first().and_then(|(number, _)| u32::try_from(*number).ok()).unwrap_or(0);
+            let rules = rules.iter().cloned().collect();
+            let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno(libc::EPERM), arch);
+            parts.push((first, filter.and_then(BpfProgram::try_from).map_err(|_| libc::EINVAL)?));
+        }
+        Ok([guard(), joined(parts)].concat())
+    })
+}
+
+/// Leads the system call whose number is loaded to the last part that begins at or below it.
+fn joined(parts: Vec<(u32, BpfProgram)>) -> BpfProgram {
+    let mut program = Vec::new();
+    // From the end, since jumps lead forward only and each is as long as what stands in between.
+    for (first, part) in parts {
+        let Ok(length) = u32::try_from(program.len()) else { return program };
+        if program.is_empty() {
+            program = part;
+            continue;
+        }
+        let choice = [op(JUMP_IF_AT_LEAST, 0, 1, first), op(JUMP, 0, 0, length)];
+        program = [choice.to_vec(), program, part].concat();
+    }
+    program
+}
+
+const fn op(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
 }
 
 const fn arch() -> Option<TargetArch> {
@@ -133,20 +179,15 @@ const fn errno(errno: libc::c_int) -> SeccompAction {
 }
 
 /// `ENOSYS` for clone3, whose flags lie in memory where no filter sees them (libraries then use clone), and for the
-/// numbers of x32, which no table knows. Foreign architectures are the table's business: it kills them.
+/// numbers of x32, which no table knows; all else goes on to the table. Foreign architectures are its business: it
+/// kills them.
 fn guard() -> BpfProgram {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_AT_LEAST: u16 = 0x35;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     const X32_BIT: u32 = 0x4000_0000;
     let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(u32::MAX);
-    let op = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     vec![
         op(LOAD_WORD, 0, 0, 0),
-        op(JUMP_IF_AT_LEAST, 2, 0, X32_BIT),
-        op(JUMP_IF_EQUAL, 1, 0, clone3),
-        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        op(JUMP_IF_AT_LEAST, 1, 0, X32_BIT),
+        op(JUMP_IF_EQUAL, 0, 1, clone3),
         op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
     ]
 }
@@ -179,5 +220,69 @@ fn into_io(error: seccompiler::Error) -> io::Error {
     match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
         other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `struct seccomp_data` as words: number, architecture, instruction pointer, six arguments.
+    fn call(number: u32, argument: u32) -> [u32; 16] {
+        let mut data = [0; 16];
+        data[0] = number;
+        data[1] = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+        (4..16).step_by(2).for_each(|low| data[low] = argument);
+        data
+    }
+
+    /// As the kernel runs it, for the instructions that there are.
+    fn run(program: &[sock_filter], data: &[u32; 16]) -> u32 {
+        let (mut at, mut word) = (0, 0_u32);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            let jump = |taken: bool| usize::from(if taken { jt } else { jf });
+            at += 1 + match code {
+                LOAD_WORD => {
+                    word = data[k as usize / 4];
+                    0
+                }
+                JUMP => k as usize,
+                JUMP_IF_EQUAL => jump(word == k),
+                JUMP_IF_AT_LEAST => jump(word >= k),
+                // BPF_JMP | BPF_JGT, and BPF_ALU | BPF_AND.
+                0x25 => jump(word > k),
+                0x54 => {
+                    word &= k;
+                    0
+                }
+                RETURN => return k,
+                other => panic!("an instruction of the kind {other:#x}"),
+            };
+        }
+    }
+
+    #[test]
+    fn in_parts_it_says_what_it_says_in_one() {
+        let program = program().as_ref().expect("a table for this architecture");
+        let arch = arch().expect("known");
+        let whole = SeccompFilter::new(table().expect("rules"), SeccompAction::Allow, errno(libc::EPERM), arch);
+        let whole = BpfProgram::try_from(whole.expect("a filter")).expect("a program");
+        let clone3 = u32::try_from(libc::SYS_clone3).expect("a number");
+        for number in (0..600).filter(|number| *number != clone3) {
+            for argument in [0, 1, 2, 16, 17, 40, libc::CLONE_NEWUSER.cast_unsigned(), 0x5412, 0x541c] {
+                let data = call(number, argument);
+                assert_eq!(run(program, &data), run(&whole, &data), "system call {number} with {argument}");
+            }
+        }
+        assert_eq!(run(program, &call(0, 0)), libc::SECCOMP_RET_ALLOW);
+    }
+
+    #[test]
+    fn what_no_table_can_judge_is_not_there() {
+        let program = program().as_ref().expect("a table for this architecture");
+        let missing = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+        assert_eq!(run(program, &call(u32::try_from(libc::SYS_clone3).expect("a number"), 0)), missing);
+        assert_eq!(run(program, &call(0x4000_0000 + 39, 0)), missing);
     }
 }

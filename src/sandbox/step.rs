@@ -39,17 +39,21 @@ pub enum SandboxStep {
     },
     /// Makes the file system for `/` the root; the host's files are gone after it.
     EnterRoot,
-    Attach {
+    /// Makes what a mount is attached to. Every part of the path stands on our own root file system, so that no link of
+    /// anybody's is followed.
+    MakePoint {
         target: PathBuf,
         kind: Kind,
     },
+    Attach(PathBuf),
     Link {
         target: PathBuf,
         to: PathBuf,
     },
     ReadOnly(&'static str),
     Mask(&'static str),
-    ReadOnlyRoot,
+    /// Nothing is written any more to the file system that is mounted there.
+    Seal(&'static str),
     Landlock,
     DropBoundingSet,
     BecomeUser(u32),
@@ -97,16 +101,17 @@ impl SandboxStep {
                 Ok(())
             }
             Self::EnterRoot => enter_root(mounts),
-            Self::Attach { target, kind } => attach(mounts, target, *kind),
+            Self::MakePoint { target, kind } => make_point(target, *kind),
+            Self::Attach(target) => mount::attach(mounts.take(target)?.as_fd(), target),
             Self::Link { target, to } => {
                 make_parents(target)?;
                 symlink(to, target)
             }
             Self::ReadOnly(path) => if_there(read_only(Path::new(path))),
             Self::Mask(path) => if_there(mask(Path::new(path))),
-            Self::ReadOnlyRoot => {
+            Self::Seal(path) => {
                 let forbids = Forbids { write: true, devices: true, exec: false };
-                mount::forbid(mount::at(Path::new("/"))?.as_fd(), forbids, Reach::One)
+                mount::forbid(mount::at(Path::new(path))?.as_fd(), forbids, Reach::One)
             }
             Self::Landlock => landlock::restrict(),
             Self::DropBoundingSet => identity::drop_bounding_set(),
@@ -135,11 +140,12 @@ impl fmt::Display for SandboxStep {
                 f.write_str(")")
             }
             Self::EnterRoot => f.write_str("pivot_root"),
-            Self::Attach { target, kind: _ } => write!(f, "move_mount {}", target.display()),
+            Self::MakePoint { target, kind: _ } => write!(f, "make {}", target.display()),
+            Self::Attach(target) => write!(f, "move_mount {}", target.display()),
             Self::Link { target, to } => write!(f, "symlink {} to {}", target.display(), to.display()),
             Self::ReadOnly(path) => write!(f, "make {path} read-only"),
             Self::Mask(path) => write!(f, "mask {path}"),
-            Self::ReadOnlyRoot => f.write_str("make / read-only"),
+            Self::Seal(path) => write!(f, "seal {path}"),
             Self::Landlock => f.write_str("landlock_restrict_self"),
             Self::DropBoundingSet => f.write_str("prctl PR_CAPBSET_DROP"),
             Self::BecomeUser(uid) => write!(f, "setresuid {uid}"),
@@ -177,15 +183,12 @@ fn enter_root(mounts: &mut Mounts) -> io::Result<()> {
     mount::become_root(root.as_fd())
 }
 
-/// Every part of the path stands on our own root file system, so that no link of anybody's is followed.
-fn attach(mounts: &mut Mounts, target: &Path, kind: Kind) -> io::Result<()> {
-    let mount = mounts.take(target)?;
+fn make_point(target: &Path, kind: Kind) -> io::Result<()> {
     make_parents(target)?;
     match kind {
-        Kind::Directory => fs::DirBuilder::new().recursive(true).create(target)?,
-        Kind::File => drop(fs::File::options().write(true).create_new(true).open(target)?),
+        Kind::Directory => fs::DirBuilder::new().recursive(true).create(target),
+        Kind::File => fs::File::options().write(true).create_new(true).open(target).map(drop),
     }
-    mount::attach(mount.as_fd(), target)
 }
 
 fn make_parents(target: &Path) -> io::Result<()> {

@@ -10,32 +10,46 @@ fn names(steps: &[SandboxStep]) -> String {
     steps.iter().map(|step| format!("{step}\n")).collect()
 }
 
-fn layout() -> Layout {
-    let entries = vec![
-        Entry::Link { target: "/bin".into(), to: "usr/bin".into() },
-        Entry::Directory { source: "/usr".into(), target: "/usr".into() },
-        Entry::File { source: "/etc/passwd".into(), target: "/etc/passwd".into() },
-    ];
-    Layout { entries, devices: vec!["null", "zero"] }
+fn directory(path: &str) -> Entry {
+    Entry::Directory { source: path.into(), target: path.into() }
 }
 
-fn planned(namespaces: Namespaces, uid: Option<u32>) -> String {
+fn of_host() -> Layout {
+    let entries = vec![directory("/usr"), directory("/etc/ssl/certs")];
+    Layout { base: Some("/data/run/root".into()), entries, devices: vec!["null", "zero"] }
+}
+
+fn of_rootfs() -> Layout {
+    let entries = vec![
+        Entry::Link { target: "/bin".into(), to: "usr/bin".into() },
+        Entry::Directory { source: "/rootfs/usr".into(), target: "/usr".into() },
+        Entry::File { source: "/rootfs/mark".into(), target: "/mark".into() },
+    ];
+    Layout { base: None, entries, devices: vec!["null"] }
+}
+
+fn planned(namespaces: Namespaces, uid: Option<u32>, layout: &Layout) -> String {
     let request = SandboxRequest { namespaces, uid, rootfs: None, landlock: true, seccomp: true };
     let task = Path::new("/data/tasks/t");
     let script = Some(task.join("script.sh"));
     let place = Place { workspace: task.join("workspace"), script, own_ids: (1000, 1001) };
-    let plan = plan(&request, &layout(), &place);
+    let plan = plan(&request, layout, &place);
     format!("{}-- the command --\n{}", names(&plan.place), names(&plan.confinement))
 }
 
 #[test]
 fn the_steps_of_a_root_sandbox() {
-    insta::assert_snapshot!(planned(Namespaces { net: true, ..Namespaces::default() }, Some(200_007)));
+    insta::assert_snapshot!(planned(Namespaces { net: true, ..Namespaces::default() }, Some(200_007), &of_host()));
 }
 
 #[test]
 fn the_steps_of_a_rootless_sandbox_without_a_pid_namespace() {
-    insta::assert_snapshot!(planned(Namespaces { pid: false, uts: false, ..Namespaces::default() }, None));
+    insta::assert_snapshot!(planned(Namespaces { pid: false, uts: false, ..Namespaces::default() }, None, &of_host()));
+}
+
+#[test]
+fn the_steps_of_a_sandbox_with_a_rootfs() {
+    insta::assert_snapshot!(planned(Namespaces::default(), Some(200_007), &of_rootfs()));
 }
 
 #[test]
@@ -44,8 +58,8 @@ fn a_rootfs_that_shows_the_data_directory_is_refused() {
     let task = dir.path().join("data/tasks/t");
     std::fs::create_dir_all(task.join("workspace/rootfs/bin")).expect("made");
     for shows in [Path::new("/"), dir.path(), &dir.path().join("data/tasks"), &task] {
-        assert!(Layout::read(Some(shows), &task).is_err(), "{}", shows.display());
+        assert!(Layout::of_rootfs(shows, &task).is_err(), "{}", shows.display());
     }
-    let own = Layout::read(Some(&task.join("workspace/rootfs")), &task).expect("its own");
+    let own = Layout::of_rootfs(&task.join("workspace/rootfs"), &task).expect("its own");
     assert_eq!(own.entries.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! The straight list of what happens between the shim's fork and the command's exec. Nothing is performed here.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +11,7 @@ use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::Gate;
-use crate::sandbox::{Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, WORKSPACE, plan};
+use crate::sandbox::{Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, WORKSPACE, plan};
 use crate::sys::process;
 use crate::sys::rlimit::Limit;
 
@@ -18,14 +19,19 @@ use crate::sys::rlimit::Limit;
 ///
 /// # Errors
 /// Names what cannot be prepared.
-pub fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Vec<Step>, StepError> {
-    let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, request)).transpose()?;
+pub fn steps(
+    request: &LaunchRequest,
+    base: Option<&Base>,
+    logs: Logs,
+    gates: Vec<Gate>,
+) -> Result<Vec<Step>, StepError> {
+    let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, base, request)).transpose()?;
     let has_init = request.sandbox.as_ref().is_some_and(|sandbox| sandbox.namespaces.pid);
     let SandboxPlan { place, confinement } =
         plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
     let mut steps = Vec::new();
     if has_init {
-        steps.push(Step::NewSession);
+        steps.push(Step::NewGroup);
         steps.extend(place.into_iter().map(Step::Sandbox));
         // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
         steps.push(Step::ForkCommand);
@@ -72,9 +78,16 @@ fn workspace(request: &LaunchRequest) -> PathBuf {
     request.task_dir.join("workspace")
 }
 
-fn sandbox_plan(sandbox: &SandboxRequest, request: &LaunchRequest) -> Result<SandboxPlan, StepError> {
-    let layout = Layout::read(sandbox.rootfs.as_deref(), &request.task_dir)
-        .map_err(|error| StepError::new(format_args!("read {}", error.path.display()), error.source).in_sandbox())?;
+fn sandbox_plan(
+    sandbox: &SandboxRequest,
+    base: Option<&Base>,
+    request: &LaunchRequest,
+) -> Result<SandboxPlan, StepError> {
+    let layout = match (&sandbox.rootfs, base) {
+        (Some(rootfs), _) => Cow::Owned(Layout::of_rootfs(rootfs, &request.task_dir)?),
+        (None, Some(base)) => Cow::Borrowed(base.layout()),
+        (None, None) => return Err(StepError::new("find the root", io::Error::from_raw_os_error(libc::EINVAL))),
+    };
     let place = Place {
         workspace: workspace(request),
         script: request.script.as_ref().map(|script| script.path.clone()),

@@ -8,7 +8,7 @@ use super::sequence::steps;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::Gate;
-use crate::sandbox::{self, Mounts};
+use crate::sandbox::{self, Base, Mounts};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::process::{self, End, Pid, Signal};
 use crate::sys::socket::{self, Blocking, Received};
@@ -30,6 +30,8 @@ pub struct Command {
     sync: Option<OwnedFd>,
     /// The line to pid 1 of the sandbox, where there is one. It lives no longer than this.
     init: Option<OwnedFd>,
+    /// The mount namespace of the sandbox, so that it is not taken down before the end of pid 1 is seen.
+    pub mounts: Option<OwnedFd>,
     /// For each step its name, and whether it is the sandbox's.
     names: Vec<(String, bool)>,
 }
@@ -51,12 +53,13 @@ pub enum Launched {
 pub fn spawn(
     single: &SingleThreaded,
     request: &LaunchRequest,
+    base: Option<&Base>,
     logs: Logs,
     gates: Vec<Gate>,
 ) -> Result<Command, StepError> {
     let failed = |call: &'static str| move |error| StepError::new(call, error);
     let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
-    let steps = steps(request, logs, gates)?;
+    let steps = steps(request, base, logs, gates)?;
     let names = steps.iter().map(|step| (step.to_string(), step.is_of_sandbox())).collect();
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
     let Some(sandbox) = &request.sandbox else {
@@ -76,12 +79,14 @@ pub fn spawn(
         None => run(&steps, 0, &theirs),
     });
     let (pid, pidfd) = made.map_err(|error| StepError::new("clone3", error).in_sandbox())?;
-    Ok(Command { pid, pidfd, sync: Some(ours), init, names })
+    // Without it the end is seen a little later.
+    let mounts = process::mount_namespace(pid).ok();
+    Ok(Command { pid, pidfd, sync: Some(ours), init, mounts, names })
 }
 
 fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Command, StepError> {
     match process::pidfd_open(pid) {
-        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, names }),
+        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, mounts: None, names }),
         Err(error) => {
             // Without its go the child ends by itself.
             drop(ours);
@@ -177,8 +182,8 @@ impl Command {
 
     /// Ends a child that was not told to go.
     pub fn abandon(self) {
-        let Self { pid, pidfd, sync, init, names: _ } = self;
-        drop((sync, init));
+        let Self { pid, pidfd, sync, init, mounts, names: _ } = self;
+        drop((sync, init, mounts));
         let _ = process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
         let _ = process::reap(pid);
     }

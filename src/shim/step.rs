@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::program::Program;
 use crate::sandbox::cgroup::{CgroupError, Gate};
-use crate::sandbox::{Mounts, SandboxStep};
+use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
@@ -69,6 +69,12 @@ impl StepError {
     }
 }
 
+impl From<LayoutError> for StepError {
+    fn from(LayoutError { path, source }: LayoutError) -> Self {
+        Self::new(format_args!("read {}", path.display()), source).in_sandbox()
+    }
+}
+
 impl From<CgroupError> for StepError {
     fn from(CgroupError { step, source }: CgroupError) -> Self {
         Self::new(step, source)
@@ -82,6 +88,8 @@ pub enum Step {
     DieWithShim(Pid),
     JoinCgroup(Gate),
     NewSession,
+    /// Of the sandbox's pid 1, whom no session needs: one costs the kernel a group of its scheduler.
+    NewGroup,
     Stdout(File),
     Stderr(File),
     ChangeDirectory(CString),
@@ -107,6 +115,7 @@ impl Step {
             Self::DieWithShim(pid) => process::die_with(*pid),
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
+            Self::NewGroup => process::new_group(),
             Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
             Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
@@ -130,6 +139,7 @@ impl Step {
             Self::JoinCgroup(gate) => Some(gate.fd()),
             Self::DieWithShim(_)
             | Self::NewSession
+            | Self::NewGroup
             | Self::ChangeDirectory(_)
             | Self::UnblockSignals
             | Self::CloseOnExec
@@ -154,6 +164,7 @@ impl fmt::Display for Step {
             Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
+            Self::NewGroup => f.write_str("setpgid"),
             Self::Stdout(_) => f.write_str("dup2 stdout.log"),
             Self::Stderr(_) => f.write_str("dup2 stderr.log"),
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),

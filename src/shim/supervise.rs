@@ -10,6 +10,7 @@ use super::step::StepError;
 use super::watch::Watch;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::LaunchRequest;
+use crate::sandbox::Base;
 use crate::sandbox::cgroup::{self, Group};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::signal::{Signal, Signals};
@@ -19,28 +20,36 @@ use crate::task::state::{LaunchId, Running};
 
 /// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
 /// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
-/// record, so that whoever gets the lock has all starts before them. Returns the exit code: 0 when the task's end is
+/// record, so that whoever gets the lock has all starts before them. `base` is the root of a sandbox that shows the host.
+/// Returns the exit code: 0 when the task's end is
 /// known; else the launcher has to tell it.
 #[must_use]
-pub fn run(single: &SingleThreaded, request: &LaunchRequest, lock: OwnedFd, reports: OwnedFd) -> i32 {
+pub fn run(
+    single: &SingleThreaded,
+    request: &LaunchRequest,
+    base: Option<&Base>,
+    lock: OwnedFd,
+    reports: OwnedFd,
+) -> i32 {
     let mut recorder = Recorder::new(request, Outbox::new(reports));
     let mut lock = Some(lock);
     let launcher = process::getppid();
-    let exit = match start(single, request, &mut lock, &mut recorder) {
+    let (exit, remains) = match start(single, request, base, &mut lock, &mut recorder) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
-            Ok(exit) => exit,
+            Ok((exit, remains)) => (exit, Some(remains)),
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
             Err(_) => return 1,
         },
-        Err(error) => error.into_exit(),
+        Err(error) => (error.into_exit(), None),
     };
+    let known = recorder.exited(exit);
+    drop(remains);
     // With the launcher gone, nobody but the next server would remove what the last task leaves empty.
     if process::getppid() != launcher
         && let Some(cgroup) = &request.cgroup
     {
         cgroup::remove_instances(&cgroup.instances());
     }
-    let known = recorder.exited(exit);
     drop(lock);
     i32::from(!known)
 }
@@ -48,6 +57,7 @@ pub fn run(single: &SingleThreaded, request: &LaunchRequest, lock: OwnedFd, repo
 fn start(
     single: &SingleThreaded,
     request: &LaunchRequest,
+    base: Option<&Base>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
 ) -> Result<Watch, StepError> {
@@ -59,7 +69,7 @@ fn start(
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let gates = cgroup.as_ref().map(Group::gates).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, logs, gates)?;
+    let command = spawn(single, request, base, logs, gates)?;
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
@@ -74,9 +84,9 @@ fn start(
     Ok(Watch::new(request, running, signals, command, cgroup))
 }
 
-/// Own session, own name, parent of all orphans of the task, and nothing of the server's held open.
+/// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
 fn detach() -> io::Result<()> {
-    process::setsid()?;
+    process::new_group()?;
     process::set_name(c"execgo-shim")?;
     process::become_subreaper()?;
     // A panic message has nowhere to go: the launcher's standard error may be a terminal or a pipe that somebody waits

@@ -2,7 +2,7 @@
 //! line to the starting child, and the clock.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::spawn::{Command, Launched};
 use super::step::StepError;
@@ -26,11 +26,18 @@ pub struct Watch {
     signals: Signals,
     command: Command,
     timeline: Timeline,
-    /// Removed when this is dropped.
     cgroup: Option<Group>,
     /// A step of the child failed, so the command never ran.
     failure: Option<StepError>,
     end: Option<CommandEnd>,
+}
+
+/// What is left of a task when all its processes are gone: to be dropped when its end has been told, for the kernel takes
+/// a while to take it down.
+#[derive(Debug)]
+pub struct Remains {
+    _cgroup: Option<Group>,
+    _mounts: Option<OwnedFd>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +73,7 @@ impl Watch {
     ///
     /// # Errors
     /// A system call that cannot fail did.
-    pub fn until_the_end(mut self, outbox: &mut Outbox) -> io::Result<Exit> {
+    pub fn until_the_end(mut self, outbox: &mut Outbox) -> io::Result<(Exit, Remains)> {
         loop {
             let [sync, exited, signals, server] = self.wait(outbox)?;
             if server.write {
@@ -195,7 +202,7 @@ impl Watch {
         let _ = process::signal_group(self.command.pid, process::Signal::KILL);
     }
 
-    fn into_exit(self) -> io::Result<Exit> {
+    fn into_exit(self) -> io::Result<(Exit, Remains)> {
         let Some(CommandEnd { end, at, duration_ms }) = self.end else {
             return Err(io::Error::other("the command vanished without being reaped"));
         };
@@ -209,7 +216,7 @@ impl Watch {
                 reason: "pid 1 of the task's sandbox ended without telling how the command did".into(),
             },
         };
-        Ok(Exit {
+        let exit = Exit {
             status,
             timed_out: self.timeline.timed_out(),
             killed: self.timeline.killed(),
@@ -217,7 +224,8 @@ impl Watch {
             at,
             duration_ms: ran.then_some(duration_ms),
             usage: if ran { Some(usage(process::children_usage()?, facts)) } else { None },
-        })
+        };
+        Ok((exit, Remains { _cgroup: self.cgroup, _mounts: self.command.mounts }))
     }
 }
 

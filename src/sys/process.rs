@@ -37,6 +37,22 @@ pub struct ChildrenUsage {
     pub max_rss_bytes: u64,
 }
 
+/// The mount namespace of a process (namespaces(7)), which lives as long as this descriptor.
+///
+/// # Errors
+/// As open(2); `EACCES` without the right to trace the process.
+pub fn mount_namespace(pid: Pid) -> io::Result<OwnedFd> {
+    Ok(std::fs::File::open(format!("/proc/{}/ns/mnt", pid.as_raw_pid()))?.into())
+}
+
+/// Makes this process the leader of a process group of its own (setpgid(2)).
+///
+/// # Errors
+/// `EPERM`: it leads a session.
+pub fn new_group() -> io::Result<()> {
+    Ok(rustix::process::setpgid(None, None)?)
+}
+
 /// Makes this process the new parent of every descendant whose own parent dies (prctl(2), `PR_SET_CHILD_SUBREAPER`).
 ///
 /// # Errors
