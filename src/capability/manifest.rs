@@ -43,6 +43,8 @@ pub struct SandboxCapabilities {
     pub rootless: bool,
     pub landlock: bool,
     pub seccomp: bool,
+    /// A sandboxed task that reaches the runtime by the host's network is told from a client, and refused.
+    pub api_closed_to_tasks: bool,
 }
 
 impl SandboxCapabilities {
@@ -55,6 +57,7 @@ impl SandboxCapabilities {
         rootless: false,
         landlock: false,
         seccomp: false,
+        api_closed_to_tasks: false,
     };
 
     /// Every layer that there is.

@@ -10,6 +10,6 @@ pub mod testing;
 
 pub use cgroups::{CgroupSettings, Cgroups};
 pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities};
-pub use peer::TaskUsers;
+pub use peer::TaskPeers;
 pub use plan::{Unsupported, plan};
 pub use probe::{PROBE_ROLE, ProbeSettings, probe, run_probes};

@@ -1,39 +1,114 @@
 //! Whether a connection to the runtime comes from one of its own sandboxed tasks. With the host's network a task could
 //! otherwise submit one without a sandbox.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::manifest::Manifest;
+use crate::sys::identity::own_ids;
 use crate::sys::sock_diag::{self, Owner};
+use crate::sys::socket_holder::Holders;
 
-/// The users of sandboxed tasks; nobody's where tasks have none of their own.
+/// How a task's connection is told from others.
 #[derive(Clone, Debug)]
-pub struct TaskUsers(Range<u32>);
+pub enum TaskPeers {
+    /// There is no sandbox, or its tasks may use the API.
+    Nobody,
+    /// By its user: tasks have users of their own.
+    Users(Range<u32>),
+    /// By who holds it: all tasks are the runtime's own user, but in user namespaces of their own.
+    Holders { own_uid: u32, holders: Arc<Holders> },
+}
 
-impl TaskUsers {
+impl TaskPeers {
     /// `count` users from `base` on, where the manifest says that tasks get them.
     #[must_use]
-    pub const fn new(base: u32, count: u32, manifest: &Manifest) -> Self {
-        let own_users = manifest.sandbox.linux_sandbox && !manifest.sandbox.rootless;
-        Self(if own_users { base..base.saturating_add(count) } else { 0..0 })
+    pub fn new(base: u32, count: u32, manifest: &Manifest) -> Self {
+        let sandbox = &manifest.sandbox;
+        if !sandbox.linux_sandbox || !sandbox.api_closed_to_tasks {
+            Self::Nobody
+        } else if sandbox.rootless {
+            Self::Holders { own_uid: own_ids().0, holders: Arc::new(Holders::default()) }
+        } else {
+            Self::Users(base..base.saturating_add(count))
+        }
     }
 
-    /// Whether the connection from `peer` to `local` may be a task's: its socket has such a user, or, on this machine,
-    /// nobody holds it any more (a task may send its request, close, and so hide).
+    /// Whether it takes a look at other processes to tell.
+    #[must_use]
+    pub const fn is_slow(&self) -> bool {
+        matches!(self, Self::Holders { .. })
+    }
+
+    /// Whether the connection from `peer` to `local` may be a task's: by its user or its holder, or because nobody on
+    /// this machine holds it any more (a task may send its request, close, and so hide).
     #[must_use]
     pub fn may_own(&self, peer: SocketAddr, local: SocketAddr) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        match sock_diag::owner(peer, local) {
-            Ok(Owner::User(uid)) => self.0.contains(&uid),
-            Ok(Owner::Nobody) => true,
-            Ok(Owner::Elsewhere) => false,
-            Err(error) => {
-                tracing::warn!(%error, %peer, "cannot tell whose a connection is; it is refused");
-                true
-            }
-        }
+        let owner = match self {
+            Self::Nobody => return false,
+            Self::Users(_) | Self::Holders { .. } => sock_diag::owner(peer, local),
+        };
+        let answer = owner.and_then(|owner| match (owner, self) {
+            (Owner::Elsewhere, _) | (_, Self::Nobody) => Ok(false),
+            (Owner::Nobody, _) => Ok(true),
+            (Owner::User { uid, .. }, Self::Users(users)) => Ok(users.contains(&uid)),
+            (Owner::User { uid, .. }, Self::Holders { own_uid, .. }) if uid != *own_uid => Ok(false),
+            (Owner::User { inode, .. }, Self::Holders { holders, .. }) => Ok(!holders.has_one_of_ours(inode)?),
+        });
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, %peer, "cannot tell whose a connection is; it is refused");
+            true
+        })
+    }
+}
+
+/// Tells a connection of this very process apart, as it will those of clients.
+///
+/// # Errors
+/// Why that cannot be done here.
+pub(super) fn prove() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    match sock_diag::owner(client.local_addr()?, client.peer_addr()?)? {
+        Owner::User { uid, inode } if uid == own_ids().0 && Holders::default().has_one_of_ours(inode)? => Ok(()),
+        other => Err(io::Error::other(format!("this process's own connection seems to be of {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::testing::manifest;
+
+    #[test]
+    fn it_can_be_told_here() {
+        prove().expect("the kernel tells");
+    }
+
+    #[test]
+    fn tasks_are_told_by_what_they_have() {
+        let mut manifest = manifest();
+        assert!(matches!(TaskPeers::new(10, 5, &manifest), TaskPeers::Users(users) if users == (10..15)));
+        manifest.sandbox.rootless = true;
+        assert!(TaskPeers::new(10, 5, &manifest).is_slow());
+        manifest.sandbox.api_closed_to_tasks = false;
+        assert!(matches!(TaskPeers::new(10, 5, &manifest), TaskPeers::Nobody));
+    }
+
+    #[test]
+    fn our_own_connection_is_no_task_s_until_nobody_holds_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
+        let local = listener.local_addr().expect("bound");
+        let client = TcpStream::connect(local).expect("connected");
+        let peer = client.local_addr().expect("bound");
+        let (own_uid, holders) = (own_ids().0, Arc::new(Holders::default()));
+        let peers = TaskPeers::Holders { own_uid, holders };
+        assert!(!peers.may_own(peer, local));
+        assert!(!TaskPeers::Users(own_uid + 1..own_uid + 9).may_own(peer, local));
+        assert!(TaskPeers::Users(own_uid..own_uid + 1).may_own(peer, local));
+        drop(client);
+        assert!(peers.may_own(peer, local));
     }
 }

@@ -125,11 +125,11 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     let mut warnings = Vec::new();
     let mut warn = |holds: bool, text: &str| warnings.extend(holds.then(|| text.to_owned()));
     warn(
-        !layers.namespaces.net && layers.rootless,
-        "the task shares the host's network and can reach the runtime's own API; sandbox.namespaces.net closes it",
+        !layers.namespaces.net && !had.api_closed_to_tasks,
+        "the task shares the host's network and can use the runtime's own API; sandbox.namespaces.net closes it",
     );
     warn(
-        !layers.namespaces.net && !layers.rootless,
+        !layers.namespaces.net && had.api_closed_to_tasks,
         "the task shares the host's network, where it reaches whatever this machine reaches but the runtime's own API",
     );
     warn(!wanted.mount, "sandbox.namespaces.mount false has no effect: linux_sandbox always has a root of its own");

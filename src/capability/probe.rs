@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroups::Cgroups;
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
+use super::peer;
 use crate::ledger::Capacity;
 use crate::sandbox::cgroup;
 use crate::sandbox::{self, BASE_NAME, SandboxAnswers};
@@ -33,6 +34,8 @@ pub struct ProbeSettings {
     /// A user that a sandboxed task may get.
     pub sandbox_uid: u32,
     pub disable_cgroup: bool,
+    /// The operator lets sandboxed tasks use the API.
+    pub allow_tasks: bool,
     pub capacity: Capacity,
 }
 
@@ -74,8 +77,16 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         holds("linux_sandbox", Some("switched off by the operator".into()));
         SandboxCapabilities::PROCESS_ONLY
     } else {
-        sandbox(answers.sandbox, &mut holds)
+        let closed = if settings.allow_tasks {
+            Some("the operator allows it by server.allow_tasks".to_owned())
+        } else {
+            fault(peer::prove())
+        };
+        sandbox(answers.sandbox, closed, &mut holds)
     };
+    if settings.allow_tasks {
+        overrides.insert("allow_tasks".to_owned(), "true".to_owned());
+    }
     Manifest {
         runtime_id: settings.runtime_id.clone(),
         collected_at: Timestamp::now(),
@@ -140,7 +151,11 @@ fn join(gates: &[OsString]) -> ExitCode {
 }
 
 /// Each layer by itself; without the first there is no sandbox at all.
-fn sandbox(answers: SandboxAnswers, holds: &mut impl FnMut(&str, Option<String>) -> bool) -> SandboxCapabilities {
+fn sandbox(
+    answers: SandboxAnswers,
+    api_open: Option<String>,
+    holds: &mut impl FnMut(&str, Option<String>) -> bool,
+) -> SandboxCapabilities {
     let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, seccomp } = answers;
     let linux_sandbox = holds("linux_sandbox, chroot, namespaces.mount", mount);
     let mut layer = |name: &str, fault: Option<String>| holds(name, fault) && linux_sandbox;
@@ -158,6 +173,7 @@ fn sandbox(answers: SandboxAnswers, holds: &mut impl FnMut(&str, Option<String>)
         rootless,
         landlock: layer("landlock", landlock),
         seccomp: layer("seccomp", seccomp),
+        api_closed_to_tasks: layer("api_closed_to_tasks", api_open),
     }
 }
 

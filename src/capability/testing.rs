@@ -20,6 +20,7 @@ pub fn manifest() -> Manifest {
             rootless: false,
             landlock: true,
             seccomp: true,
+            api_closed_to_tasks: true,
         },
         data_dir_writable: true,
         resources: ResourceCapabilities {

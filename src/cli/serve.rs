@@ -167,6 +167,7 @@ fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeS
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
         sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,
+        allow_tasks: config.server.allow_tasks,
         capacity: config.capacity(),
     }
 }

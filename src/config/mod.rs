@@ -53,6 +53,8 @@ pub struct Runtime {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     pub listen_addr: SocketAddr,
+    /// Whether sandboxed tasks that share the host's network may use the API.
+    pub allow_tasks: bool,
     pub max_body_bytes: u64,
     /// How long a client may take to send its request's head.
     pub header_timeout_ms: u64,

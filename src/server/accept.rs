@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
-use crate::capability::TaskUsers;
+use crate::capability::TaskPeers;
 
 /// Largest request head: request line and headers together.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Connections {
     app: Arc<Edge>,
     listen_addr: SocketAddr,
-    task_users: TaskUsers,
+    task_peers: TaskPeers,
     http: http1::Builder,
     graceful: GracefulShutdown,
     open: TaskTracker,
@@ -44,13 +44,13 @@ impl Connections {
     pub(super) fn new(
         app: Arc<Edge>,
         listen_addr: SocketAddr,
-        task_users: TaskUsers,
+        task_peers: TaskPeers,
         header_timeout: Duration,
     ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
         let (open, abort) = (TaskTracker::new(), CancellationToken::new());
-        Self { app, listen_addr, task_users, http, graceful: GracefulShutdown::new(), open, abort }
+        Self { app, listen_addr, task_peers, http, graceful: GracefulShutdown::new(), open, abort }
     }
 
     pub(super) async fn accept_until(&self, listener: &TcpListener, shutdown: &CancellationToken) {
@@ -75,11 +75,16 @@ impl Connections {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let (app, listen_addr) = (Arc::clone(&self.app), self.listen_addr);
-        let is_task = stream.local_addr().is_ok_and(|local| self.task_users.may_own(peer, local));
-        let service = service_fn(move |request| answer(Arc::clone(&app), request, listen_addr, peer, is_task));
-        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
-        let abort = self.abort.clone();
+        let local = stream.local_addr();
+        let (peers, http, watcher, abort) =
+            (self.task_peers.clone(), self.http.clone(), self.graceful.watcher(), self.abort.clone());
         self.open.spawn(async move {
+            let is_task = match local {
+                Ok(local) => is_task(peers, peer, local).await,
+                Err(_) => true,
+            };
+            let service = service_fn(move |request| answer(Arc::clone(&app), request, listen_addr, peer, is_task));
+            let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 // A client that goes away or sends garbage; hyper has answered what can be answered.
                 ended = connection => if let Err(error) = ended { tracing::debug!(%error, %peer, "a connection ended") },
@@ -96,6 +101,15 @@ impl Connections {
         open.close();
         open.wait().await;
     }
+}
+
+/// Asked once for each connection, before anything of it is read.
+async fn is_task(peers: TaskPeers, peer: SocketAddr, local: SocketAddr) -> bool {
+    if !peers.is_slow() {
+        return peers.may_own(peer, local);
+    }
+    // What cannot be told is refused.
+    tokio::task::spawn_blocking(move || peers.may_own(peer, local)).await.unwrap_or(true)
 }
 
 async fn answer(

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::capability::{Manifest, TaskUsers};
+use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
@@ -66,11 +66,11 @@ pub async fn serve(listener: TcpListener, context: Context, shutdown: Cancellati
     let (header_timeout_ms, shutdown_timeout_ms) =
         (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
     let sandbox = &context.config.sandbox;
-    let task_users = TaskUsers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
+    let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
     let unfinished = TaskTracker::new();
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
     let app = Arc::new(routes::app(Arc::new(shared)));
-    let connections = accept::Connections::new(app, listen_addr, task_users, Duration::from_millis(header_timeout_ms));
+    let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");
     connections.accept_until(&listener, &shutdown).await;
     drop(listener);

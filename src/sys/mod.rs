@@ -18,3 +18,4 @@ pub mod rlimit;
 pub mod signal;
 pub mod sock_diag;
 pub mod socket;
+pub mod socket_holder;

@@ -21,7 +21,8 @@ const INODE_AT: usize = UID_AT + 4;
 /// The end of a connection whose own address is `end`, as the kernel of this machine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    User(u32),
+    /// A user of this machine; the inode is the socket's.
+    User { uid: u32, inode: u32 },
     /// The address is this machine's, but no process holds the socket any more.
     Nobody,
     /// The address is not this machine's.
@@ -35,7 +36,7 @@ pub enum Owner {
 pub fn owner(end: SocketAddr, other: SocketAddr) -> io::Result<Owner> {
     let found = ask(end, other)?;
     Ok(match found {
-        Some(uid) => Owner::User(uid),
+        Some((uid, inode)) => Owner::User { uid, inode },
         None if is_own_address(end.ip()) => Owner::Nobody,
         None => Owner::Elsewhere,
     })
@@ -45,7 +46,7 @@ fn is_own_address(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback() || UdpSocket::bind((ip.to_canonical(), 0)).is_ok()
 }
 
-fn ask(end: SocketAddr, other: SocketAddr) -> io::Result<Option<u32>> {
+fn ask(end: SocketAddr, other: SocketAddr) -> io::Result<Option<(u32, u32)>> {
     let netlink: OwnedFd =
         socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
     send(netlink.as_raw_fd(), &request(end, other), MsgFlags::empty())?;
@@ -64,7 +65,7 @@ fn ask(end: SocketAddr, other: SocketAddr) -> io::Result<Option<u32>> {
     }
     // A listener is what the kernel falls back to, and a socket without an inode is closed.
     let held = answer[STATE_AT] != TCP_LISTEN && word(INODE_AT) != 0;
-    Ok(held.then(|| word(UID_AT)))
+    Ok(held.then(|| (word(UID_AT), word(INODE_AT))))
 }
 
 fn request(end: SocketAddr, other: SocketAddr) -> Vec<u8> {
@@ -111,7 +112,7 @@ mod tests {
             let (server, end) = listener.accept().expect("accepted");
             let other = server.local_addr().expect("bound");
             let own = nix::unistd::geteuid().as_raw();
-            assert_eq!(owner(end, other).expect("told"), Owner::User(own));
+            assert!(matches!(owner(end, other).expect("told"), Owner::User { uid, inode: 1.. } if uid == own));
             drop(client);
             assert_eq!(owner(end, other).expect("told"), Owner::Nobody);
         }

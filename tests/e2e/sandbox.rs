@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
@@ -418,20 +419,20 @@ fn a_runtime_that_is_not_root_has_the_same_sandbox() {
     assert!(!all.iter().any(|pid| is_alive(*pid)), "something is left of {all:?}");
 }
 
-#[test]
-fn the_runtime_s_own_api_is_closed_to_a_task_and_open_to_the_host() {
-    if !is_root("the API is closed") {
-        return;
-    }
-    let server = need_sandbox!();
+/// A script for bash that submits the task `id` at this port, on descriptor 3.
+fn smuggler(server: &Server, id: &str) -> String {
     let port = server.url.rsplit(':').next().expect("a port");
-    let body = json!({"task_id": "smuggled", "execution": {"kind": "command", "program": "/bin/true"}}).to_string();
+    let body = json!({"task_id": id, "execution": {"kind": "command", "program": "/bin/true"}}).to_string();
     let request = format!(
         "POST /api/v1/tasks HTTP/1.1\\r\\nhost: x\\r\\ncontent-type: application/json\\r\\n\
          content-length: {}\\r\\nconnection: close\\r\\n\\r\\n",
         body.len()
     );
-    let send = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; {{ printf '{request}'; printf %s '{body}'; }} >&3");
+    format!("exec 3<>/dev/tcp/127.0.0.1/{port}; {{ printf '{request}'; printf %s '{body}'; }} >&3")
+}
+
+fn the_api_is_closed_to_tasks_and_open_to_the_host(server: &Server) {
+    let send = smuggler(server, "smuggled");
     let mut task = boxed("");
     task["execution"] = json!({"kind": "script", "interpreter": ["bash"], "script": format!("{send}; cat <&3")});
     let status = server.run(&task);
@@ -443,6 +444,46 @@ fn the_runtime_s_own_api_is_closed_to_a_task_and_open_to_the_host() {
     assert_eq!(server.get("/api/v1/tasks/smuggled").status, 404);
     let own = server.post("/api/v1/tasks", &json!({"execution": {"kind": "command", "program": "/bin/true"}}));
     assert_eq!(own.status, 200, "{own:?}");
+    let manifest = server.get("/api/v1/runtime/capabilities").body;
+    assert_eq!(manifest["sandbox"]["api_closed_to_tasks"], true, "{manifest}");
+}
+
+#[test]
+fn the_runtime_s_own_api_is_closed_to_a_task_and_open_to_the_host() {
+    if is_root("the API is closed by users") {
+        the_api_is_closed_to_tasks_and_open_to_the_host(&need_sandbox!());
+    }
+}
+
+#[test]
+fn a_rootless_runtime_s_api_is_closed_too_and_open_to_its_own_user() {
+    let Some(server) = whole(Server::rootless()) else { return };
+    the_api_is_closed_to_tasks_and_open_to_the_host(&server);
+    let mut client = std::process::Command::new("bash");
+    client.arg("-c").arg(format!("{}; cat <&3", smuggler(&server, "by-a-client")));
+    if let Some(user) = server.user {
+        client.uid(user).gid(user);
+    }
+    let answer = client.current_dir("/").output().expect("bash").stdout;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(server.wait("by-a-client")["status"], "success");
+}
+
+#[test]
+fn an_operator_may_open_the_api_to_tasks() {
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(config.path(), "server:\n  allow_tasks: true\n").expect("written");
+    let server = need_sandbox!(&["--config", &config.path().to_string_lossy()]);
+    let mut task = boxed("");
+    let script = format!("{}; cat <&3", smuggler(&server, "by-a-task"));
+    task["execution"] = json!({"kind": "script", "interpreter": ["bash"], "script": script});
+    let status = server.run(&task);
+    assert!(stdout(&status).starts_with("HTTP/1.1 200 "), "{status}");
+    assert_eq!(server.wait("by-a-task")["status"], "success");
+    let warnings = status["execution_plan"]["capability_warnings"].to_string();
+    assert!(warnings.contains("can use the runtime's own API"), "{warnings}");
+    assert_eq!(server.get("/api/v1/runtime/capabilities").body["overrides"]["allow_tasks"], "true");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Server {
     dir: tempfile::TempDir,
     flags: Vec<String>,
     /// The server is not to be root.
-    user: Option<u32>,
+    pub user: Option<u32>,
     pub url: String,
 }
 

@@ -70,6 +70,8 @@ pub struct SandboxCapabilities {
     pub chroot: bool,
     /// Namespace by namespace.
     pub namespaces: NamespaceCapabilities,
+    /// A sandboxed task that shares the host's network is refused by this API.
+    pub api_closed_to_tasks: bool,
 }
 
 /// Namespaces that a task can have of its own.
@@ -168,9 +170,16 @@ impl From<capability::SandboxCapabilities> for SandboxCapabilities {
             rootless: _,
             landlock: _,
             seccomp: _,
+            api_closed_to_tasks,
         } = capabilities;
         let spec::Namespaces { mount, pid, uts, ipc, net } = namespaces;
-        Self { process, linux_sandbox, chroot, namespaces: NamespaceCapabilities { mount, pid, uts, ipc, net } }
+        Self {
+            process,
+            linux_sandbox,
+            chroot,
+            namespaces: NamespaceCapabilities { mount, pid, uts, ipc, net },
+            api_closed_to_tasks,
+        }
     }
 }
 
@@ -229,7 +238,13 @@ impl Example for ExecutionCapabilities {
 
 impl Example for SandboxCapabilities {
     fn example() -> Self {
-        Self { process: true, linux_sandbox: true, chroot: true, namespaces: NamespaceCapabilities::example() }
+        Self {
+            process: true,
+            linux_sandbox: true,
+            chroot: true,
+            namespaces: NamespaceCapabilities::example(),
+            api_closed_to_tasks: true,
+        }
     }
 }
 

@@ -10,7 +10,9 @@ const REFUSED: Failure = (
     "The request is wrong (`invalid_input`), a strict task asks for what this runtime cannot enforce \
      (`unsupported_capability`), or it asks for more than there ever is (`insufficient_resources`).",
 );
-const NOT_OWNER: Failure = ("403", "The task belongs to another owner.");
+const FROM_TASK: Failure = ("403", "The connection is that of a sandboxed task of this runtime.");
+const NOT_OWNER: Failure =
+    ("403", "The task belongs to another owner, or the connection is that of a sandboxed task of this runtime.");
 const NO_TASK: Failure = ("404", "There is no such task.");
 const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
@@ -25,13 +27,13 @@ const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down
 /// The operation is new and not listed here yet; the test of the document sees it first.
 pub(super) fn of(operation_id: &str) -> &'static [Failure] {
     match operation_id {
-        "submit_task" => &[REFUSED, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
-        "get_task" | "get_task_events" => &[INVALID, NO_TASK, INTERNAL, UNAVAILABLE],
+        "submit_task" => &[REFUSED, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
+        "get_task" | "get_task_events" => &[INVALID, FROM_TASK, NO_TASK, INTERNAL, UNAVAILABLE],
         "kill_task" => &[INVALID, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, INTERNAL, UNAVAILABLE],
-        "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, INTERNAL],
-        "get_runtime_resources" => &[INVALID, INTERNAL, UNAVAILABLE],
-        "get_readiness" => &[INTERNAL, UNAVAILABLE],
-        "get_liveness" | "get_metrics" => &[INTERNAL],
+        "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, FROM_TASK, INTERNAL],
+        "get_runtime_resources" => &[INVALID, FROM_TASK, INTERNAL, UNAVAILABLE],
+        "get_readiness" => &[FROM_TASK, INTERNAL, UNAVAILABLE],
+        "get_liveness" | "get_metrics" => &[FROM_TASK, INTERNAL],
         unknown => panic!("the failures of the operation {unknown} are not listed"),
     }
 }
