@@ -15,7 +15,17 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for anything before it fails.
+pub fn deadline() -> Duration {
+    Duration::from_secs(30) * patience()
+}
+
+/// How much longer than elsewhere everything may take, for a slow machine such as the one of `.ci/vm`: the whole number
+/// in `EXECGO_TEST_PATIENCE`, else 1.
+pub fn patience() -> u32 {
+    let named = std::env::var("EXECGO_TEST_PATIENCE").ok();
+    named.map_or(1, |factor| factor.parse().expect("EXECGO_TEST_PATIENCE is a whole number"))
+}
 
 /// Names the processes of one test, whatever becomes of them.
 const MARK: &str = "EXECGO_TEST_MARK";
@@ -104,7 +114,7 @@ impl Rig {
     /// The next report of this kind about this task; others are kept.
     pub fn report(&mut self, kind: &str, id: &str) -> Value {
         let wanted = |report: &Value| report["report"] == kind && report["task_id"] == id;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + deadline();
         loop {
             if let Some(index) = self.seen.iter().position(wanted) {
                 return self.seen.remove(index).expect("just found");
@@ -215,9 +225,9 @@ pub fn command(lock: &Path) -> Command {
 }
 
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + deadline();
     while !condition() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "not within {:?}: {what}", deadline());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
