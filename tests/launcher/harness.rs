@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -45,11 +46,7 @@ impl Rig {
         fs::write(dir.path().join("a.lock"), "").expect("lock file");
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("pair");
-        let mut launcher = command(&dir.path().join("a.lock"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::from(theirs))
-            .spawn()
-            .expect("the launcher starts");
+        let mut launcher = spawn(command(&dir.path().join("a.lock")).stdin(Stdio::piped()).stdout(Stdio::from(theirs)));
         let requests = launcher.stdin.take();
         let mark = format!("{}-{}", std::process::id(), dir.path().display());
         Self { dir, launcher, requests, reports: Some(ours), seen: VecDeque::new(), mark }
@@ -180,9 +177,15 @@ impl Rig {
         processes_with("environ", format!("{MARK}={}", self.mark).as_bytes())
     }
 
-    /// The server dies, or lets go: the launcher ends by itself.
-    pub fn close_requests(&mut self) {
+    /// The server dies, or lets go.
+    pub fn hang_up(&mut self) {
+        let _nobody_has_a_copy = spawning();
         self.requests = None;
+    }
+
+    /// The launcher ends by itself then.
+    pub fn close_requests(&mut self) {
+        self.hang_up();
         let launcher = &mut self.launcher;
         eventually("the launcher ends", || launcher.try_wait().expect("waitable").is_some());
     }
@@ -196,7 +199,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.requests = None;
+        self.hang_up();
         let _ = self.launcher.wait();
         // Nothing for a test that passed. A shim has the launcher's command line, and ends by itself when it can kill
         // its command; one that a failed test left waiting has no command.
@@ -216,6 +219,19 @@ fn processes_with(file: &str, string: &[u8]) -> Vec<i32> {
         strings.split(|b| *b == 0).any(|each| each == string)
     };
     pids.filter(has_string).collect()
+}
+
+/// Until its exec a child has a copy of every descriptor of this program, those of the tests beside its own too. So a
+/// pipe is closed for good only while no child is being started.
+fn spawning() -> MutexGuard<'static, ()> {
+    static SPAWNING: Mutex<()> = Mutex::new(());
+    SPAWNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the launcher.
+pub fn spawn(command: &mut Command) -> Child {
+    let _alone = spawning();
+    command.spawn().expect("the launcher starts")
 }
 
 pub fn command(lock: &Path) -> Command {
