@@ -21,6 +21,10 @@ run *ARGS:
 test *ARGS:
     cargo test --workspace "$@"
 
+# Runs the tests of cgroups, sandboxes and the launcher on cgroup version 2, in a virtual machine; as root on Debian 12
+test-vm *ARGS:
+    .ci/vm "$@"
+
 # Checks format, spelling, licences, lints and docs
 check: _check-tools
     cargo fmt --all --check

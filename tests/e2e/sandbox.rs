@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, is_alive, sh, shims_of, signal};
+use crate::support::{Server, eventually, is_alive, patience, sh, shims_of, signal};
 
 /// A server with a sandbox that is whole, or nothing and a word why.
 fn server_with_sandbox(flags: &[&str]) -> Option<Server> {
@@ -261,11 +261,11 @@ fn exit_codes_signals_and_failures_are_exact() {
 
 #[test]
 fn a_timeout_and_a_kill_leave_nothing() {
-    let server = need_sandbox!(&["--termination-grace-ms", "200"]);
+    let server = need_sandbox!(&["--termination-grace-ms", &(200 * patience()).to_string()]);
     let script = "trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & \
                   (setsid sleep 98 &); echo ready; while :; do sleep 0.1; done";
     let mut request = boxed(script);
-    request["limits"] = json!({"wall_time_ms": 500});
+    request["limits"] = json!({"wall_time_ms": 500 * patience()});
     let late = server.run(&request);
     assert_eq!((&late["error"]["code"], &late["exit_signal"]), (&json!("timeout"), &json!(9)), "{late}");
     request["limits"] = json!({});

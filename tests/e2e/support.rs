@@ -13,7 +13,16 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// How long a test waits for anything before it fails.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub fn deadline() -> Duration {
+    Duration::from_secs(30) * patience()
+}
+
+/// How much longer than elsewhere everything may take, for a slow machine such as the one of `.ci/vm`: the whole number
+/// in `EXECGO_TEST_PATIENCE`, else 1.
+pub fn patience() -> u32 {
+    let named = std::env::var("EXECGO_TEST_PATIENCE").ok();
+    named.map_or(1, |factor| factor.parse().expect("EXECGO_TEST_PATIENCE is a whole number"))
+}
 
 pub struct Server {
     child: Option<Child>,
@@ -208,7 +217,7 @@ impl Server {
 
     /// The status of the ended task.
     pub fn wait(&self, id: &str) -> Value {
-        let until = Instant::now() + DEADLINE;
+        let until = Instant::now() + deadline();
         loop {
             let answer = self.get(&format!("/api/v1/tasks/{id}?wait_ms=10000"));
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -302,7 +311,7 @@ fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
-        .timeout_global(Some(DEADLINE * 2))
+        .timeout_global(Some(deadline() * 2))
         .build();
     config.into()
 }
@@ -333,14 +342,14 @@ pub fn is_terminal(status: &Value) -> bool {
 
 /// Tries until `look` finds something; fails after the deadline.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + DEADLINE;
+    let until = Instant::now() + deadline();
     // A channel that nobody sends on is a pause that is not a bare sleep: the deadline bounds it.
     let (_never, pause) = mpsc::channel::<()>();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < until, "not within {DEADLINE:?}: {what}");
+        assert!(Instant::now() < until, "not within {:?}: {what}", deadline());
         let _ = pause.recv_timeout(Duration::from_millis(5));
     }
 }

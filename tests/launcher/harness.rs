@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -15,7 +16,17 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for anything before it fails.
+pub fn deadline() -> Duration {
+    Duration::from_secs(30) * patience()
+}
+
+/// How much longer than elsewhere everything may take, for a slow machine such as the one of `.ci/vm`: the whole number
+/// in `EXECGO_TEST_PATIENCE`, else 1.
+pub fn patience() -> u32 {
+    let named = std::env::var("EXECGO_TEST_PATIENCE").ok();
+    named.map_or(1, |factor| factor.parse().expect("EXECGO_TEST_PATIENCE is a whole number"))
+}
 
 /// Names the processes of one test, whatever becomes of them.
 const MARK: &str = "EXECGO_TEST_MARK";
@@ -35,11 +46,7 @@ impl Rig {
         fs::write(dir.path().join("a.lock"), "").expect("lock file");
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).expect("pair");
-        let mut launcher = command(&dir.path().join("a.lock"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::from(theirs))
-            .spawn()
-            .expect("the launcher starts");
+        let mut launcher = spawn(command(&dir.path().join("a.lock")).stdin(Stdio::piped()).stdout(Stdio::from(theirs)));
         let requests = launcher.stdin.take();
         let mark = format!("{}-{}", std::process::id(), dir.path().display());
         Self { dir, launcher, requests, reports: Some(ours), seen: VecDeque::new(), mark }
@@ -104,7 +111,7 @@ impl Rig {
     /// The next report of this kind about this task; others are kept.
     pub fn report(&mut self, kind: &str, id: &str) -> Value {
         let wanted = |report: &Value| report["report"] == kind && report["task_id"] == id;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + deadline();
         loop {
             if let Some(index) = self.seen.iter().position(wanted) {
                 return self.seen.remove(index).expect("just found");
@@ -170,9 +177,15 @@ impl Rig {
         processes_with("environ", format!("{MARK}={}", self.mark).as_bytes())
     }
 
-    /// The server dies, or lets go: the launcher ends by itself.
-    pub fn close_requests(&mut self) {
+    /// The server dies, or lets go.
+    pub fn hang_up(&mut self) {
+        let _nobody_has_a_copy = spawning();
         self.requests = None;
+    }
+
+    /// The launcher ends by itself then.
+    pub fn close_requests(&mut self) {
+        self.hang_up();
         let launcher = &mut self.launcher;
         eventually("the launcher ends", || launcher.try_wait().expect("waitable").is_some());
     }
@@ -186,7 +199,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.requests = None;
+        self.hang_up();
         let _ = self.launcher.wait();
         // Nothing for a test that passed. A shim has the launcher's command line, and ends by itself when it can kill
         // its command; one that a failed test left waiting has no command.
@@ -208,6 +221,19 @@ fn processes_with(file: &str, string: &[u8]) -> Vec<i32> {
     pids.filter(has_string).collect()
 }
 
+/// Until its exec a child has a copy of every descriptor of this program, those of the tests beside its own too. So a
+/// pipe is closed for good only while no child is being started.
+fn spawning() -> MutexGuard<'static, ()> {
+    static SPAWNING: Mutex<()> = Mutex::new(());
+    SPAWNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the launcher.
+pub fn spawn(command: &mut Command) -> Child {
+    let _alone = spawning();
+    command.spawn().expect("the launcher starts")
+}
+
 pub fn command(lock: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_execgo-runtime"));
     command.arg("__launcher").arg(lock);
@@ -215,9 +241,9 @@ pub fn command(lock: &Path) -> Command {
 }
 
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + deadline();
     while !condition() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "not within {:?}: {what}", deadline());
         std::thread::sleep(Duration::from_millis(5));
     }
 }

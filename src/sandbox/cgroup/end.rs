@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::{GroupSpec, OWN_NAME, put};
 use crate::sys::process::{Pid, Signal, pidfd_open, pidfd_send_signal};
 
-/// Pauses before a group that is still in use is tried again; an eighth of a second together.
-const PAUSES_MS: [u64; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
+/// Pauses before a group that is still in use is tried again; two seconds together. On a busy machine, what was killed
+/// waits for its turn to end.
+const PAUSES_MS: [u64; 12] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 /// Processes that are killed at one go, for each needs a descriptor.
 const AT_ONCE: usize = 256;
 
