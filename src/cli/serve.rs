@@ -164,6 +164,8 @@ fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
+        disable_landlock: config.capability.disable_landlock,
+        disable_seccomp: config.capability.disable_seccomp,
         sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,
         capacity: config.capacity(),

@@ -454,3 +454,28 @@ fn a_switched_off_sandbox_is_refused_or_told() {
     let answer = server.post("/api/v1/tasks", &boxed("true"));
     assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
 }
+
+#[test]
+fn a_layer_that_is_switched_off_is_refused_or_told() {
+    let whole = need_sandbox!().get("/api/v1/runtime/capabilities").body;
+    assert!(whole["sandbox"]["landlock_abi"].as_u64().is_some_and(|abi| abi > 0), "{whole}");
+    for (switch, layer) in [("landlock", "Landlock"), ("seccomp", "seccomp")] {
+        let server = Server::with_flags(&[&format!("--disable-{switch}")]);
+        let manifest = server.get("/api/v1/runtime/capabilities").body;
+        assert_eq!((&manifest["sandbox"]["linux_sandbox"], &manifest["degraded"]), (&json!(true), &json!(true)));
+        assert_eq!(manifest["overrides"][format!("disable_{switch}")], "true", "{manifest}");
+        assert_eq!(manifest["sandbox"].get("landlock_abi").is_some(), switch != "landlock", "{manifest}");
+        let reason = format!("{switch}: switched off by the operator");
+        assert!(manifest["warnings"].as_array().is_some_and(|all| all.contains(&json!(reason))), "{manifest}");
+        let answer = server.post("/api/v1/tasks", &boxed("true"));
+        assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
+        assert!(answer.message().contains(layer), "{answer:?}");
+        let mut adaptive = boxed("grep Seccomp: /proc/self/status | cut -f2");
+        adaptive["policy"]["capability_mode"] = json!("adaptive");
+        let status = server.run(&adaptive);
+        assert_eq!(stdout(&status), if switch == "seccomp" { "0\n" } else { "2\n" }, "{status}");
+        let plan = &status["execution_plan"];
+        assert_eq!((&plan["degraded"], &plan["effective_sandbox"]), (&json!(true), &json!("linux_sandbox")));
+        assert!(plan["fallback_reasons"][0].as_str().is_some_and(|reason| reason.contains(layer)), "{plan}");
+    }
+}

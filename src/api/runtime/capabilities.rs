@@ -59,7 +59,7 @@ pub struct ExecutionCapabilities {
 
 /// Kinds of sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxCapabilities {
     /// The profile `process`.
@@ -70,6 +70,9 @@ pub struct SandboxCapabilities {
     pub chroot: bool,
     /// Namespace by namespace.
     pub namespaces: NamespaceCapabilities,
+    /// Version of the interface of Landlock that the kernel has. Absent when sandboxes do without that layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<u32>,
 }
 
 /// Namespaces that a task can have of its own.
@@ -166,11 +169,12 @@ impl From<capability::SandboxCapabilities> for SandboxCapabilities {
             chroot,
             namespaces,
             rootless: _,
-            landlock: _,
+            landlock_abi,
             seccomp: _,
         } = capabilities;
         let spec::Namespaces { mount, pid, uts, ipc, net } = namespaces;
-        Self { process, linux_sandbox, chroot, namespaces: NamespaceCapabilities { mount, pid, uts, ipc, net } }
+        let namespaces = NamespaceCapabilities { mount, pid, uts, ipc, net };
+        Self { process, linux_sandbox, chroot, namespaces, landlock_abi }
     }
 }
 
@@ -229,7 +233,8 @@ impl Example for ExecutionCapabilities {
 
 impl Example for SandboxCapabilities {
     fn example() -> Self {
-        Self { process: true, linux_sandbox: true, chroot: true, namespaces: NamespaceCapabilities::example() }
+        let namespaces = NamespaceCapabilities::example();
+        Self { process: true, linux_sandbox: true, chroot: true, namespaces, landlock_abi: Some(6) }
     }
 }
 
