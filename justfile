@@ -21,6 +21,10 @@ run *ARGS:
 test *ARGS:
     cargo test --workspace "$@"
 
+# Attacks the sandbox as a hostile task would; --nocapture shows every verdict
+attack *ARGS:
+    cargo test --test attack -- "$@"
+
 # Checks format, spelling, licences, lints and docs
 check: _check-tools
     cargo fmt --all --check
