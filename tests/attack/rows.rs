@@ -183,6 +183,7 @@ const FILES: &[Row] = &[
     row("cgroup-file-systems", "finds a cgroup file system mounted", &[Mounts]),
     row("host-file-systems", "finds sysfs, devtmpfs, debugfs, … mounted", &[Mounts]),
     row("immutable-file", "makes a file that cannot be removed", &[Capabilities]),
+    row("sparse-file", "open: makes a file of 1 TiB, without its blocks, in the workspace", &[]),
     row("control-workspace", "must work: writes to the workspace", &[]),
     row("control-null", "must work: writes to `/dev/null`", &[]),
 ];

@@ -44,6 +44,7 @@ pub const ROWS: &[Row] = &[
     ("cgroup-file-systems", || mounted(&["cgroup", "cgroup2"])),
     ("host-file-systems", || mounted(&["sysfs", "devtmpfs", "debugfs", "tracefs", "bpf", "securityfs", "fusectl"])),
     ("immutable-file", immutable_file),
+    ("sparse-file", sparse_file),
     ("control-workspace", || works(fs::write("control", "x").and_then(|()| fs::remove_file("control")))),
     ("control-null", || works(fs::write("/dev/null", "x"))),
     ("leave-setuid", || works(leave_setuid())),
@@ -177,6 +178,13 @@ fn immutable_file() -> Verdict {
     };
     let _ = fs::remove_file("immutable");
     verdict
+}
+
+fn sparse_file() -> Verdict {
+    const BYTES: u64 = 1 << 40;
+    let made = File::create("sparse").and_then(|file| file.set_len(BYTES));
+    let _ = fs::remove_file("sparse");
+    works(made)
 }
 
 /// The deeds: allowed, and somebody else's trouble.
