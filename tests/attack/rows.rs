@@ -172,6 +172,8 @@ const FILES: &[Row] = &[
     row("read-database", "reads the runtime's data directory", &[Mounts]),
     row("read-other-task", "reads another task's directory", &[Mounts]),
     row("log-directory", "goes from its log to the log's directory", &[Mounts]),
+    row("link-log", "links its log into the workspace", &[Mounts]),
+    row("host-paths", "open: sees in `mountinfo` where its workspace is on the host", &[]),
     row("replace-workspace", "moves or removes the workspace itself", &[Mounts]),
     row("make-device", "makes a device", &[Capabilities]),
     row("open-devices", "opens `/dev/mem`, `kvm`, `fuse`, disks, terminals, …", &[Mounts]),

@@ -33,6 +33,8 @@ pub const ROWS: &[Row] = &[
         worst(["", "workspace", "request.json", "stdout.log"].map(|part| read_known("OTHER", part)))
     }),
     ("log-directory", log_directory),
+    ("link-log", link_log),
+    ("host-paths", host_paths),
     ("replace-workspace", replace_workspace),
     ("make-device", make_device),
     ("open-devices", || worst(DEVICES.map(|name| read(&format!("/dev/{name}"))))),
@@ -121,6 +123,31 @@ fn log_directory() -> Verdict {
     let Ok(log) = fs::read_link(format!("/proc/{parent}/fd/1")) else { return Cannot("no link to the log".to_owned()) };
     let directory = log.parent().unwrap_or(Path::new("/"));
     worst([read(&directory.to_string_lossy()), barred("by its log", fs::read_dir(format!("/proc/{parent}/fd/1/..")))])
+}
+
+/// Another name for it, in a place that the task may change.
+fn link_log() -> Verdict {
+    const FOLLOW: usize = 0x400;
+    let log = format!("/proc/{}/fd/1", std::os::unix::process::parent_id());
+    worst(["/workspace/log", "/tmp/log"].map(|to| {
+        let linked = call(265, [HERE, text(&log), HERE, text(to), FOLLOW]);
+        let _ = fs::remove_file(to);
+        refused_with(linked, &[Errno::EXDEV])
+    }))
+}
+
+fn host_paths() -> Verdict {
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return Cannot("no mountinfo".to_owned()) };
+    let of_workspace = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        let (source, point) = (fields.next()?, fields.next()?);
+        (point == "/workspace").then(|| source.to_owned())
+    });
+    match of_workspace {
+        Some(source) if source.len() > 1 => Open(source),
+        Some(_) => Held("no path is shown".to_owned()),
+        None => Cannot("no workspace is mounted".to_owned()),
+    }
 }
 
 fn replace_workspace() -> Verdict {

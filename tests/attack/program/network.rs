@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixStream};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::Row;
 use crate::system::{Errno, call, known, room, words};
 use crate::verdict::Verdict::{self, Cannot, Held, Open};
-use crate::verdict::{barred, refused, refused_with, works};
+use crate::verdict::{barred, refused, refused_with, works, worst};
 
 pub const ROWS: &[Row] = &[
     ("runtime-api", runtime_api),
@@ -60,29 +61,55 @@ fn unconnected<T>(result: io::Result<T>) -> Verdict {
     }
 }
 
-/// Submits a task that has no sandbox. Its id is made of this process's own, so that the suite can look for it.
+/// Submits a task that has no sandbox: as any client would, from another address of this machine, and by a socket of
+/// the other family.
 fn runtime_api() -> Verdict {
     with("API", |address| {
         with("SMUGGLED", |id| {
-            let mut stream = match connect(address) {
-                Ok(stream) => stream,
-                refusal => return unconnected(refusal),
-            };
-            let body = format!(r#"{{"task_id":"{id}","execution":{{"kind":"command","program":"/bin/true"}}}}"#);
-            let request = format!(
-                "POST /api/v1/tasks HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            );
-            let mut answer = String::new();
-            let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
-            match answer.split(' ').nth(1) {
-                Some("403") => Held("403".to_owned()),
-                Some(status) => Open(format!("answered {status}")),
-                None => Cannot(format!("no answer: {asked:?}")),
-            }
+            let mapped = format!("[::ffff:127.0.0.1]:{}", address.rsplit(':').next().unwrap_or_default());
+            let ways = [connect(address), connect_from([127, 9, 9, 9], address), connect(&mapped)];
+            worst(ways.map(|way| match way {
+                Ok(stream) => submit(stream, id),
+                refusal => unconnected(refusal),
+            }))
         })
     })
+}
+
+/// bind(2) before connect(2) is what the standard library has not got.
+fn connect_from(source: [u8; 4], address: &str) -> io::Result<TcpStream> {
+    const ADDRESS_BYTES: usize = 16;
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let SocketAddr::V4(address) = address else { return Err(io::Error::other("no IPv4 address")) };
+    let failed = |errno: Errno| io::Error::other(errno.to_string());
+    let socket = call(41, [2, STREAM, 0]).map_err(failed)?;
+    let end = |ip: [u8; 4], port: u16| {
+        let ([a, b, c, d], [high, low]) = (ip, port.to_be_bytes());
+        words([u64::from_ne_bytes([2, 0, high, low, a, b, c, d]), 0])
+    };
+    call(49, [socket, end(source, 0), ADDRESS_BYTES]).map_err(failed)?;
+    call(42, [socket, end(address.ip().octets(), address.port()), ADDRESS_BYTES]).map_err(Errno::into_io)?;
+    let fd = i32::try_from(socket).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given this descriptor, and nobody else has it.
+    let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn submit(mut stream: TcpStream, id: &str) -> Verdict {
+    let body = format!(r#"{{"task_id":"{id}","execution":{{"kind":"command","program":"/bin/true"}}}}"#);
+    let request = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: runtime\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut answer = String::new();
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+    match answer.split(' ').nth(1) {
+        Some("403") => Held("403".to_owned()),
+        Some(status) => Open(format!("answered {status}")),
+        None => Cannot(format!("no answer: {asked:?}")),
+    }
 }
 
 /// No packet is sent: the kernel looks for a way, and that is all. The network is one that is kept for examples.

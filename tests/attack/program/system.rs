@@ -49,6 +49,10 @@ impl Errno {
         (Self::ECONNREFUSED, "ECONNREFUSED"),
     ];
 
+    pub fn into_io(self) -> io::Error {
+        io::Error::from_raw_os_error(self.0)
+    }
+
     pub fn of(error: &io::Error) -> Self {
         Self(error.raw_os_error().unwrap_or_default())
     }
