@@ -23,6 +23,9 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// The families that a network namespace confines, and the one that stays on the machine.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
+/// open_tree_attr(2) of Linux 6.15, the same number everywhere; the library has no name for it.
+const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
+
 /// Refused whatever the arguments.
 const DENIED: &[libc::c_long] = &[
     // Mounts and roots, old and new.
@@ -31,6 +34,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_pivot_root,
     libc::SYS_chroot,
     libc::SYS_open_tree,
+    SYS_OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,

@@ -159,6 +159,7 @@ const FILES: &[Row] = &[
     row("unmount", "unmounts", &[Seccomp, Capabilities]),
     row("pivot-root", "changes the root by pivot_root", &[Seccomp, Capabilities]),
     row("chroot", "changes the root by chroot", &[Seccomp, Capabilities]),
+    row("open-tree-path", "opens a path by open_tree and open_tree_attr", &[Seccomp]),
     row("open-tree", "copies a mount by open_tree", &[Seccomp, Capabilities]),
     row("move-mount", "moves a mount", &[Seccomp, Capabilities]),
     row("new-mount-api", "makes a file system by fsopen, changes one by fspick", &[Seccomp, Capabilities]),

@@ -18,6 +18,7 @@ pub const ROWS: &[Row] = &[
     ("unmount", || refused(call(166, [text("/workspace"), MNT_DETACH]))),
     ("pivot-root", || refused(call(155, [text("/tmp"), text("/tmp")]))),
     ("chroot", || refused(call(161, [text("/tmp")]))),
+    ("open-tree-path", || worst([refused(call(428, [HERE, text("/"), 0])), refused(call(467, [HERE, text("/"), 0]))])),
     ("open-tree", || refused(call(428, [HERE, text("/"), OPEN_TREE_CLONE]))),
     ("move-mount", || refused(call(429, [HERE, text("/tmp"), HERE, text("/dev/shm"), 0]))),
     ("new-mount-api", || worst([refused(call(430, [text("tmpfs"), 0])), refused(call(433, [HERE, text("/tmp"), 0]))])),
