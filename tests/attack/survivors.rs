@@ -103,5 +103,6 @@ fn a_killed_init_or_shim_is_no_success() {
             assert_eq!(server.wait(&id)["status"], "failed");
             eventually("all is gone", || (!all.iter().any(|pid| is_alive(*pid))).then_some(()));
         }
+        eventually("no shim is left", || shims_of(&server.data_dir()).is_empty().then_some(()));
     }
 }

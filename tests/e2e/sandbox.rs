@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, is_alive, sh, shims_of, signal};
+use crate::support::{Server, eventually, is_alive, sh, signal};
 
 /// A server with a sandbox that is whole, or nothing and a word why.
 fn server_with_sandbox(flags: &[&str]) -> Option<Server> {
@@ -292,22 +292,6 @@ fn a_daemon_dies_with_its_command() {
     let all = crate::support::descendants(shim);
     assert_eq!(server.wait(&id)["status"], "success");
     assert!(!all.is_empty() && !all.iter().any(|pid| is_alive(*pid)), "something is left of {all:?}");
-}
-
-#[test]
-fn a_killed_shim_or_init_takes_everything_along_and_is_no_success() {
-    let server = need_sandbox!();
-    for kill_init in [false, true] {
-        let id = server.submit(&boxed("setsid sleep 95 & echo ready; sleep 99"));
-        let running = server.until_output(&id, "ready");
-        let pid = |name: &str| u32::try_from(running[name].as_u64().expect("a pid")).expect("a pid");
-        let all = crate::support::descendants(pid("shim_pid"));
-        signal(if kill_init { pid("pid") } else { pid("shim_pid") }, Signal::SIGKILL);
-        let status = server.wait(&id);
-        assert_eq!(status["status"], "failed", "{status}");
-        eventually("all is gone", || (!all.iter().any(|pid| is_alive(*pid))).then_some(()));
-    }
-    eventually("no shim is left", || shims_of(&server.data_dir()).is_empty().then_some(()));
 }
 
 #[test]

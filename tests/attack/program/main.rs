@@ -21,7 +21,7 @@ use verdict::Verdict;
 type Row = (&'static str, fn() -> Verdict);
 
 /// After this many seconds a row is killed.
-const PATIENCE_S: usize = 20;
+const PATIENCE_S: usize = 120;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
