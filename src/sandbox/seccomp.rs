@@ -185,3 +185,93 @@ fn into_io(error: seccompiler::Error) -> io::Error {
         other => io::Error::other(other),
     }
 }
+
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod tests {
+    use super::*;
+
+    const OWN_ARCH: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+    const FOREIGN_ARCH: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0x4000_0028 };
+    const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    const NOT_THERE: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+
+    /// What the kernel would answer (seccomp(2)): it runs both programs, and the lesser action holds.
+    fn answer(arch: u32, number: libc::c_long, arguments: [u64; 6]) -> u32 {
+        let halves =
+            |word: u64| [u32::try_from(word & 0xffff_ffff), u32::try_from(word >> 32)].map(|h| h.expect("half"));
+        let mut data = vec![u32::try_from(number).expect("a number"), arch, 0, 0];
+        data.extend(arguments.into_iter().flat_map(halves));
+        let action = |answer: &u32| (answer & libc::SECCOMP_RET_ACTION_FULL).cast_signed();
+        let programs = programs().expect("an architecture with a table");
+        programs.iter().map(|program| run(program, &data)).min_by_key(action).expect("two programs")
+    }
+
+    /// The few instructions of classic BPF that filters are made of (<linux/bpf_common.h>).
+    fn run(program: &[sock_filter], data: &[u32]) -> u32 {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let jump = |holds: bool| usize::from(if holds { jt } else { jf });
+            match code {
+                0x20 => value = data[usize::try_from(k / 4).expect("an offset")],
+                0x54 => value &= k,
+                0x05 => at += usize::try_from(k).expect("an offset"),
+                0x15 => at += jump(value == k),
+                0x25 => at += jump(value > k),
+                0x35 => at += jump(value >= k),
+                0x45 => at += jump(value & k != 0),
+                0x06 => return k,
+                other => panic!("an instruction {other:#x} that this test does not know"),
+            }
+        }
+    }
+
+    fn first(argument: libc::c_int) -> [u64; 6] {
+        [u64::from(argument.cast_unsigned()), 0, 0, 0, 0, 0]
+    }
+
+    #[test]
+    fn what_is_denied_is_refused_and_nothing_else_is() {
+        const NEWEST: libc::c_long = 480;
+        for number in 0..NEWEST {
+            let expected = match number {
+                number if DENIED.contains(&number) => REFUSED,
+                libc::SYS_clone3 => NOT_THERE,
+                // Family 0 is none of ours.
+                libc::SYS_socket | libc::SYS_socketpair => REFUSED,
+                _ => libc::SECCOMP_RET_ALLOW,
+            };
+            assert_eq!(answer(OWN_ARCH, number, [0; 6]), expected, "system call {number}");
+        }
+    }
+
+    #[test]
+    fn the_rest_depends_on_the_arguments() {
+        for flag in NAMESPACES {
+            assert_eq!(answer(OWN_ARCH, libc::SYS_clone, first(flag | libc::SIGCHLD)), REFUSED, "clone {flag:#x}");
+        }
+        let thread = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
+        assert_eq!(answer(OWN_ARCH, libc::SYS_clone, first(thread)), libc::SECCOMP_RET_ALLOW);
+        for family in 0..50 {
+            let expected = if FAMILIES.contains(&family) { libc::SECCOMP_RET_ALLOW } else { REFUSED };
+            assert_eq!(answer(OWN_ARCH, libc::SYS_socket, first(family)), expected, "family {family}");
+        }
+        for (request, expected) in [
+            (libc::TIOCSTI, REFUSED),
+            (libc::TIOCLINUX, REFUSED),
+            // The kernel looks at the lower half of a request alone.
+            (libc::TIOCSTI | 1 << 40, REFUSED),
+            (libc::TCGETS, libc::SECCOMP_RET_ALLOW),
+        ] {
+            assert_eq!(answer(OWN_ARCH, libc::SYS_ioctl, [0, request, 0, 0, 0, 0]), expected, "ioctl {request:#x}");
+        }
+        assert_eq!(answer(OWN_ARCH, libc::SYS_prlimit64, first(1)), REFUSED);
+    }
+
+    #[test]
+    fn other_architectures_get_nothing() {
+        assert_eq!(answer(FOREIGN_ARCH, libc::SYS_getpid, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(answer(OWN_ARCH, 0x4000_0000 + libc::SYS_getpid, [0; 6]), NOT_THERE);
+    }
+}
