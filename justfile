@@ -24,6 +24,9 @@ test *ARGS:
 # Runs the tests of cgroups, sandboxes and the launcher on cgroup version 2, in a virtual machine; as root on Debian 12
 test-vm *ARGS:
     .ci/vm "$@"
+# Attacks the sandbox as a hostile task would; --nocapture shows every verdict
+attack *ARGS:
+    cargo test --test attack -- "$@"
 
 # Checks format, spelling, licences, lints and docs
 check: _check-tools

@@ -81,6 +81,10 @@ pub struct RuntimeConfig {
     pub cgroup_enabled: bool,
     /// Whether the Linux sandbox may be used.
     pub linux_sandbox_enabled: bool,
+    /// Whether sandboxes may have their Landlock layer.
+    pub landlock_enabled: bool,
+    /// Whether sandboxes may have their seccomp layer.
+    pub seccomp_enabled: bool,
     /// The largest request body, in bytes.
     pub max_body_bytes: u64,
 }
@@ -205,6 +209,8 @@ impl RuntimeConfig {
             default_capability_mode: capability.default_mode.into(),
             cgroup_enabled: !capability.disable_cgroup,
             linux_sandbox_enabled: !capability.disable_linux_sandbox,
+            landlock_enabled: !capability.disable_landlock,
+            seccomp_enabled: !capability.disable_seccomp,
             max_body_bytes: server.max_body_bytes,
         }
     }

@@ -41,7 +41,8 @@ pub struct SandboxCapabilities {
     pub namespaces: Namespaces,
     /// The runtime is no root: sandboxes are in user namespaces, and tasks stay its own user.
     pub rootless: bool,
-    pub landlock: bool,
+    /// Version of Landlock's interface; absent: there is no such layer.
+    pub landlock_abi: Option<u32>,
     pub seccomp: bool,
     /// A sandboxed task that reaches the runtime by the host's network is told from a client, and refused.
     pub api_closed_to_tasks: bool,
@@ -55,7 +56,7 @@ impl SandboxCapabilities {
         chroot: false,
         namespaces: Namespaces { mount: false, pid: false, uts: false, ipc: false, net: false },
         rootless: false,
-        landlock: false,
+        landlock_abi: None,
         seccomp: false,
         api_closed_to_tasks: false,
     };
@@ -64,7 +65,7 @@ impl SandboxCapabilities {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         let Namespaces { mount, pid, uts, ipc, net } = self.namespaces;
-        self.linux_sandbox && self.landlock && self.seccomp && mount && pid && uts && ipc && net
+        self.linux_sandbox && self.landlock_abi.is_some() && self.seccomp && mount && pid && uts && ipc && net
     }
 }
 

@@ -119,7 +119,7 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
             net: layer("sandbox.namespaces.net", wanted.net, had.namespaces.net),
         },
         rootless: had.rootless,
-        landlock: layer("the Landlock layer of linux_sandbox", true, had.landlock),
+        landlock: layer("the Landlock layer of linux_sandbox", true, had.landlock_abi.is_some()),
         seccomp: layer("the seccomp layer of linux_sandbox", true, had.seccomp),
     };
     let mut warnings = Vec::new();
@@ -231,7 +231,7 @@ mod tests {
         assert!(whole.capability_warnings[0].contains("runtime's own API"), "{:?}", whole.capability_warnings);
         let mut manifest = manifest();
         manifest.sandbox.namespaces.pid = false;
-        manifest.sandbox.landlock = false;
+        manifest.sandbox.landlock_abi = None;
         let plan = decide(sandboxed.clone(), &manifest).expect("adaptive");
         let layers = plan.sandbox_layers.expect("a sandbox");
         assert!(layers.seccomp && layers.namespaces.ipc && !layers.landlock && !layers.namespaces.pid);

@@ -23,6 +23,8 @@ use crate::task::spec::Namespaces;
 /// Name of the hidden role that [`run_probes`] plays.
 pub const PROBE_ROLE: &str = "__probe";
 
+const SWITCHED_OFF: &str = "switched off by the operator";
+
 /// What the operator decided and what the probes need.
 #[derive(Clone, Debug)]
 pub struct ProbeSettings {
@@ -31,6 +33,8 @@ pub struct ProbeSettings {
     /// Where the runtime's processes have their files.
     pub run_dir: PathBuf,
     pub disable_linux_sandbox: bool,
+    pub disable_landlock: bool,
+    pub disable_seccomp: bool,
     /// A user that a sandboxed task may get.
     pub sandbox_uid: u32,
     pub disable_cgroup: bool,
@@ -56,7 +60,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         warnings.extend(fault.iter().map(|reason| format!("{name}: {reason}")));
         fault.is_none()
     };
-    let answers = ask_child(settings.sandbox_uid, &settings.run_dir.join(BASE_NAME)).unwrap_or_else(|error| {
+    let mut answers = ask_child(settings.sandbox_uid, &settings.run_dir.join(BASE_NAME)).unwrap_or_else(|error| {
         let reason = format!("the probing process failed: {error}");
         let sandbox = SandboxAnswers::nothing(&reason);
         Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
@@ -72,9 +76,19 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     let memory_limit = holds("memory_limit, oom_detection", cgroups.memory.clone());
     let pids_limit = holds("pids_limit", cgroups.pids.clone());
     holds("cpu_quota", Some("this version does not limit the share of CPU time".into()));
+    let layers = &mut answers.sandbox;
+    for (name, disabled, fault) in [
+        ("disable_landlock", settings.disable_landlock, &mut layers.landlock),
+        ("disable_seccomp", settings.disable_seccomp, &mut layers.seccomp),
+    ] {
+        if disabled {
+            overrides.insert(name.to_owned(), "true".to_owned());
+            *fault = Some(SWITCHED_OFF.to_owned());
+        }
+    }
     let sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
-        holds("linux_sandbox", Some("switched off by the operator".into()));
+        holds("linux_sandbox", Some(SWITCHED_OFF.into()));
         SandboxCapabilities::PROCESS_ONLY
     } else {
         let closed = if settings.allow_tasks {
@@ -156,9 +170,10 @@ fn sandbox(
     api_open: Option<String>,
     holds: &mut impl FnMut(&str, Option<String>) -> bool,
 ) -> SandboxCapabilities {
-    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, seccomp } = answers;
+    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, landlock_abi, seccomp } = answers;
     let linux_sandbox = holds("linux_sandbox, chroot, namespaces.mount", mount);
     let mut layer = |name: &str, fault: Option<String>| holds(name, fault) && linux_sandbox;
+    let landlock = layer("landlock", landlock);
     SandboxCapabilities {
         process: true,
         linux_sandbox,
@@ -171,7 +186,7 @@ fn sandbox(
             net: layer("namespaces.net", net),
         },
         rootless,
-        landlock: layer("landlock", landlock),
+        landlock_abi: landlock_abi.filter(|_| landlock),
         seccomp: layer("seccomp", seccomp),
         api_closed_to_tasks: layer("api_closed_to_tasks", api_open),
     }

@@ -18,7 +18,7 @@ pub fn manifest() -> Manifest {
             chroot: true,
             namespaces: Namespaces { mount: true, pid: true, uts: true, ipc: true, net: true },
             rootless: false,
-            landlock: true,
+            landlock_abi: Some(6),
             seccomp: true,
             api_closed_to_tasks: true,
         },

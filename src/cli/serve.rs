@@ -165,6 +165,8 @@ fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeS
         data_dir: config.runtime.data_dir.clone(),
         run_dir,
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
+        disable_landlock: config.capability.disable_landlock,
+        disable_seccomp: config.capability.disable_seccomp,
         sandbox_uid: config.sandbox.uid_base,
         disable_cgroup: config.capability.disable_cgroup,
         allow_tasks: config.server.allow_tasks,

@@ -66,6 +66,14 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub disable_linux_sandbox: Option<String>,
 
+    /// Does without Landlock in a sandbox [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub disable_landlock: Option<String>,
+
+    /// Does without seccomp in a sandbox [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub disable_seccomp: Option<String>,
+
     /// Does without cgroups [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub disable_cgroup: Option<String>,
@@ -105,7 +113,7 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 15] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 17] {
         let Self {
             files: _,
             listen_addr,
@@ -120,6 +128,8 @@ impl Flags {
             runtime_id,
             default_capability_mode,
             disable_linux_sandbox,
+            disable_landlock,
+            disable_seccomp,
             disable_cgroup,
             capacity_memory_bytes,
             capacity_pids,
@@ -138,6 +148,8 @@ impl Flags {
             ("runtime.id", runtime_id),
             ("capability.default_mode", default_capability_mode),
             ("capability.disable_linux_sandbox", disable_linux_sandbox),
+            ("capability.disable_landlock", disable_landlock),
+            ("capability.disable_seccomp", disable_seccomp),
             ("capability.disable_cgroup", disable_cgroup),
             ("ledger.memory_bytes", capacity_memory_bytes),
             ("ledger.pids", capacity_pids),

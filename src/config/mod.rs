@@ -109,6 +109,8 @@ pub struct TenantQuota {
 pub struct Capability {
     pub default_mode: CapabilityMode,
     pub disable_linux_sandbox: bool,
+    pub disable_landlock: bool,
+    pub disable_seccomp: bool,
     pub disable_cgroup: bool,
     pub cgroup_root: PathBuf,
 }

@@ -74,6 +74,10 @@ pub const KEYS: &[Key] = &[
     key("capability.disable_linux_sandbox", Kind::Switch)
         .alias("EXECGO_RUNTIME_DISABLE_LINUX_SANDBOX")
         .flag("--disable-linux-sandbox"),
+    key("capability.disable_landlock", Kind::Switch)
+        .alias("EXECGO_RUNTIME_DISABLE_LANDLOCK")
+        .flag("--disable-landlock"),
+    key("capability.disable_seccomp", Kind::Switch).alias("EXECGO_RUNTIME_DISABLE_SECCOMP").flag("--disable-seccomp"),
     key("capability.disable_cgroup", Kind::Switch).alias("EXECGO_RUNTIME_DISABLE_CGROUP").flag("--disable-cgroup"),
     key("capability.cgroup_root", Kind::AbsolutePath).flag("--cgroup-root"),
     key("sandbox.uid_base", number(1_000, 2_000_000_000)),

@@ -30,6 +30,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     (TENANTS, ["{a: {slots: 1}}", "a=slots:2", "a=slots:3"]),
     ("capability.default_mode", ["strict", "adaptive", "strict"]),
     ("capability.disable_linux_sandbox", ["true", "false", "true"]),
+    ("capability.disable_landlock", ["true", "false", "true"]),
+    ("capability.disable_seccomp", ["true", "0", "yes"]),
     ("capability.disable_cgroup", ["true", "0", "yes"]),
     ("capability.cgroup_root", ["/a", "/b", "/c"]),
     ("sandbox.uid_base", ["1000", "2000", "3000"]),

@@ -11,7 +11,7 @@ use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{identity, process};
+use crate::sys::{identity, landlock, process};
 use crate::task::spec::Namespaces;
 
 const NONE: Namespaces = Namespaces { mount: true, pid: false, uts: false, ipc: false, net: false };
@@ -30,6 +30,8 @@ pub struct SandboxAnswers {
     /// With its loopback device up.
     pub net: Option<String>,
     pub landlock: Option<String>,
+    /// Version of Landlock's interface, where there is one.
+    pub landlock_abi: Option<u32>,
     pub seccomp: Option<String>,
 }
 
@@ -38,7 +40,17 @@ impl SandboxAnswers {
     #[must_use]
     pub fn nothing(reason: &str) -> Self {
         let no = || Some(reason.to_owned());
-        Self { rootless: false, mount: no(), pid: no(), uts: no(), ipc: no(), net: no(), landlock: no(), seccomp: no() }
+        Self {
+            rootless: false,
+            mount: no(),
+            pid: no(),
+            uts: no(),
+            ipc: no(),
+            net: no(),
+            landlock: no(),
+            landlock_abi: None,
+            seccomp: no(),
+        }
     }
 }
 
@@ -67,6 +79,7 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
         ipc: attempt(Namespaces { ipc: true, ..NONE }, false, false),
         net: attempt(Namespaces { net: true, ..NONE }, false, false),
         landlock: attempt(NONE, true, false),
+        landlock_abi: landlock::abi(),
         seccomp: attempt(NONE, false, true),
     }
 }

@@ -33,6 +33,8 @@ const JUMP: u16 = 0x05;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
+/// open_tree_attr(2) of Linux 6.15, the same number everywhere; the library has no name for it.
+const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
 
 /// Refused whatever the arguments.
 const DENIED: &[libc::c_long] = &[
@@ -42,6 +44,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_pivot_root,
     libc::SYS_chroot,
     libc::SYS_open_tree,
+    SYS_OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
@@ -223,66 +226,90 @@ fn into_io(error: seccompiler::Error) -> io::Error {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod tests {
     use super::*;
 
-    /// `struct seccomp_data` as words: number, architecture, instruction pointer, six arguments.
-    fn call(number: u32, argument: u32) -> [u32; 16] {
-        let mut data = [0; 16];
-        data[0] = number;
-        data[1] = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
-        (4..16).step_by(2).for_each(|low| data[low] = argument);
-        data
+    const OWN_ARCH: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+    const FOREIGN_ARCH: u32 = if cfg!(target_arch = "x86_64") { 0x4000_0003 } else { 0x4000_0028 };
+    const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned();
+    const NOT_THERE: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+
+    /// What the kernel would answer (seccomp(2)).
+    fn answer(arch: u32, number: libc::c_long, arguments: [u64; 6]) -> u32 {
+        let halves =
+            |word: u64| [u32::try_from(word & 0xffff_ffff), u32::try_from(word >> 32)].map(|h| h.expect("half"));
+        let mut data = vec![u32::try_from(number).expect("a number"), arch, 0, 0];
+        data.extend(arguments.into_iter().flat_map(halves));
+        run(program().as_ref().expect("an architecture with a table"), &data)
     }
 
-    /// As the kernel runs it, for the instructions that there are.
-    fn run(program: &[sock_filter], data: &[u32; 16]) -> u32 {
-        let (mut at, mut word) = (0, 0_u32);
+    /// The few instructions of classic BPF that filters are made of (<linux/bpf_common.h>).
+    fn run(program: &[sock_filter], data: &[u32]) -> u32 {
+        let (mut at, mut value) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
-            let jump = |taken: bool| usize::from(if taken { jt } else { jf });
-            at += 1 + match code {
-                LOAD_WORD => {
-                    word = data[k as usize / 4];
-                    0
-                }
-                JUMP => k as usize,
-                JUMP_IF_EQUAL => jump(word == k),
-                JUMP_IF_AT_LEAST => jump(word >= k),
-                // BPF_JMP | BPF_JGT, and BPF_ALU | BPF_AND.
-                0x25 => jump(word > k),
-                0x54 => {
-                    word &= k;
-                    0
-                }
-                RETURN => return k,
-                other => panic!("an instruction of the kind {other:#x}"),
-            };
-        }
-    }
-
-    #[test]
-    fn in_parts_it_says_what_it_says_in_one() {
-        let program = program().as_ref().expect("a table for this architecture");
-        let arch = arch().expect("known");
-        let whole = SeccompFilter::new(table().expect("rules"), SeccompAction::Allow, errno(libc::EPERM), arch);
-        let whole = BpfProgram::try_from(whole.expect("a filter")).expect("a program");
-        let clone3 = u32::try_from(libc::SYS_clone3).expect("a number");
-        for number in (0..600).filter(|number| *number != clone3) {
-            for argument in [0, 1, 2, 16, 17, 40, libc::CLONE_NEWUSER.cast_unsigned(), 0x5412, 0x541c] {
-                let data = call(number, argument);
-                assert_eq!(run(program, &data), run(&whole, &data), "system call {number} with {argument}");
+            at += 1;
+            let jump = |holds: bool| usize::from(if holds { jt } else { jf });
+            match code {
+                0x20 => value = data[usize::try_from(k / 4).expect("an offset")],
+                0x54 => value &= k,
+                0x05 => at += usize::try_from(k).expect("an offset"),
+                0x15 => at += jump(value == k),
+                0x25 => at += jump(value > k),
+                0x35 => at += jump(value >= k),
+                0x45 => at += jump(value & k != 0),
+                0x06 => return k,
+                other => panic!("an instruction {other:#x} that this test does not know"),
             }
         }
-        assert_eq!(run(program, &call(0, 0)), libc::SECCOMP_RET_ALLOW);
+    }
+
+    fn first(argument: libc::c_int) -> [u64; 6] {
+        [u64::from(argument.cast_unsigned()), 0, 0, 0, 0, 0]
     }
 
     #[test]
-    fn what_no_table_can_judge_is_not_there() {
-        let program = program().as_ref().expect("a table for this architecture");
-        let missing = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
-        assert_eq!(run(program, &call(u32::try_from(libc::SYS_clone3).expect("a number"), 0)), missing);
-        assert_eq!(run(program, &call(0x4000_0000 + 39, 0)), missing);
+    fn what_is_denied_is_refused_and_nothing_else_is() {
+        const NEWEST: libc::c_long = 480;
+        for number in 0..NEWEST {
+            let expected = match number {
+                number if DENIED.contains(&number) => REFUSED,
+                libc::SYS_clone3 => NOT_THERE,
+                // Family 0 is none of ours.
+                libc::SYS_socket | libc::SYS_socketpair => REFUSED,
+                _ => libc::SECCOMP_RET_ALLOW,
+            };
+            assert_eq!(answer(OWN_ARCH, number, [0; 6]), expected, "system call {number}");
+        }
+    }
+
+    #[test]
+    fn the_rest_depends_on_the_arguments() {
+        for flag in NAMESPACES {
+            assert_eq!(answer(OWN_ARCH, libc::SYS_clone, first(flag | libc::SIGCHLD)), REFUSED, "clone {flag:#x}");
+        }
+        let thread = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
+        assert_eq!(answer(OWN_ARCH, libc::SYS_clone, first(thread)), libc::SECCOMP_RET_ALLOW);
+        for family in 0..50 {
+            let expected = if FAMILIES.contains(&family) { libc::SECCOMP_RET_ALLOW } else { REFUSED };
+            assert_eq!(answer(OWN_ARCH, libc::SYS_socket, first(family)), expected, "family {family}");
+        }
+        for (request, expected) in [
+            (libc::TIOCSTI, REFUSED),
+            (libc::TIOCLINUX, REFUSED),
+            // The kernel looks at the lower half of a request alone.
+            (libc::TIOCSTI | 1 << 40, REFUSED),
+            (libc::TCGETS, libc::SECCOMP_RET_ALLOW),
+        ] {
+            assert_eq!(answer(OWN_ARCH, libc::SYS_ioctl, [0, request, 0, 0, 0, 0]), expected, "ioctl {request:#x}");
+        }
+        assert_eq!(answer(OWN_ARCH, libc::SYS_prlimit64, first(1)), REFUSED);
+    }
+
+    #[test]
+    fn other_architectures_get_nothing() {
+        assert_eq!(answer(FOREIGN_ARCH, libc::SYS_getpid, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(answer(OWN_ARCH, 0x4000_0000 + libc::SYS_getpid, [0; 6]), NOT_THERE);
     }
 }

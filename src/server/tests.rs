@@ -56,6 +56,8 @@ fn config(data_dir: &std::path::Path) -> Config {
         capability: config::Capability {
             default_mode: CapabilityMode::Adaptive,
             disable_linux_sandbox: false,
+            disable_landlock: false,
+            disable_seccomp: false,
             disable_cgroup: true,
             cgroup_root: "/sys/fs/cgroup/execgo-runtime".into(),
         },

@@ -6,6 +6,7 @@ pub mod exec;
 pub mod fd;
 pub mod fork;
 pub mod identity;
+pub mod landlock;
 pub mod lock;
 pub mod memory;
 pub mod mount;

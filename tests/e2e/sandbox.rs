@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, is_alive, patience, sh, shims_of, signal};
+use crate::support::{Server, eventually, is_alive, patience, sh, signal};
 
 /// A server with a sandbox that is whole, or nothing and a word why.
 fn server_with_sandbox(flags: &[&str]) -> Option<Server> {
@@ -296,22 +296,6 @@ fn a_daemon_dies_with_its_command() {
 }
 
 #[test]
-fn a_killed_shim_or_init_takes_everything_along_and_is_no_success() {
-    let server = need_sandbox!();
-    for kill_init in [false, true] {
-        let id = server.submit(&boxed("setsid sleep 95 & echo ready; sleep 99"));
-        let running = server.until_output(&id, "ready");
-        let pid = |name: &str| u32::try_from(running[name].as_u64().expect("a pid")).expect("a pid");
-        let all = crate::support::descendants(pid("shim_pid"));
-        signal(if kill_init { pid("pid") } else { pid("shim_pid") }, Signal::SIGKILL);
-        let status = server.wait(&id);
-        assert_eq!(status["status"], "failed", "{status}");
-        eventually("all is gone", || (!all.iter().any(|pid| is_alive(*pid))).then_some(()));
-    }
-    eventually("no shim is left", || shims_of(&server.data_dir()).is_empty().then_some(()));
-}
-
-#[test]
 fn a_sandbox_ends_with_its_shim_when_server_and_launcher_are_gone() {
     let mut server = need_sandbox!();
     let id = server.submit(&boxed("setsid sleep 92 & echo ready; sleep 99"));
@@ -494,4 +478,29 @@ fn a_switched_off_sandbox_is_refused_or_told() {
     assert!(manifest["warnings"].to_string().contains("switched off by the operator"));
     let answer = server.post("/api/v1/tasks", &boxed("true"));
     assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
+}
+
+#[test]
+fn a_layer_that_is_switched_off_is_refused_or_told() {
+    let whole = need_sandbox!().get("/api/v1/runtime/capabilities").body;
+    assert!(whole["sandbox"]["landlock_abi"].as_u64().is_some_and(|abi| abi > 0), "{whole}");
+    for (switch, layer) in [("landlock", "Landlock"), ("seccomp", "seccomp")] {
+        let server = Server::with_flags(&[&format!("--disable-{switch}")]);
+        let manifest = server.get("/api/v1/runtime/capabilities").body;
+        assert_eq!((&manifest["sandbox"]["linux_sandbox"], &manifest["degraded"]), (&json!(true), &json!(true)));
+        assert_eq!(manifest["overrides"][format!("disable_{switch}")], "true", "{manifest}");
+        assert_eq!(manifest["sandbox"].get("landlock_abi").is_some(), switch != "landlock", "{manifest}");
+        let reason = format!("{switch}: switched off by the operator");
+        assert!(manifest["warnings"].as_array().is_some_and(|all| all.contains(&json!(reason))), "{manifest}");
+        let answer = server.post("/api/v1/tasks", &boxed("true"));
+        assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
+        assert!(answer.message().contains(layer), "{answer:?}");
+        let mut adaptive = boxed("grep Seccomp: /proc/self/status | cut -f2");
+        adaptive["policy"]["capability_mode"] = json!("adaptive");
+        let status = server.run(&adaptive);
+        assert_eq!(stdout(&status), if switch == "seccomp" { "0\n" } else { "2\n" }, "{status}");
+        let plan = &status["execution_plan"];
+        assert_eq!((&plan["degraded"], &plan["effective_sandbox"]), (&json!(true), &json!("linux_sandbox")));
+        assert!(plan["fallback_reasons"][0].as_str().is_some_and(|reason| reason.contains(layer)), "{plan}");
+    }
 }

@@ -64,17 +64,21 @@ impl Server {
         server
     }
 
-    /// A server that is not root, also where the test is.
     pub fn rootless() -> Self {
-        const SOMEBODY: u32 = 54_321;
+        Self::rootless_with_flags(&[])
+    }
+
+    /// A server that is not root, also where the test is.
+    pub fn rootless_with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let user = (fs::metadata(dir.path()).expect("there").uid() == 0).then_some(SOMEBODY);
         if let Some(user) = user {
             // The program may lie where that user cannot go.
-            fs::copy(env!("CARGO_BIN_EXE_execgo-runtime"), dir.path().join("program")).expect("copied");
+            fs::copy(program(), dir.path().join("program")).expect("copied");
             std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("chown");
         }
-        let mut server = Self { child: None, dir, flags: Vec::new(), user, url: String::new() };
+        let flags = flags.iter().map(|f| (*f).to_owned()).collect();
+        let mut server = Self { child: None, dir, flags, user, url: String::new() };
         server.restart();
         server
     }
@@ -119,7 +123,7 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = match self.user {
-            None => Command::new(env!("CARGO_BIN_EXE_execgo-runtime")),
+            None => Command::new(program()),
             Some(user) => {
                 let mut command = Command::new(self.dir.path().join("program"));
                 command.uid(user).gid(user).current_dir(self.dir.path());
@@ -284,6 +288,14 @@ impl Drop for Server {
         }
         remove_cgroups(&self.data_dir().join("run/cgroups"));
     }
+}
+
+/// The user of a rootless server that a test of root's starts.
+pub const SOMEBODY: u32 = 54_321;
+
+/// The runtime of this build, or the one that `EXECGO_RUNTIME_BIN` names, for tests that were carried elsewhere.
+fn program() -> PathBuf {
+    std::env::var_os("EXECGO_RUNTIME_BIN").map_or_else(|| env!("CARGO_BIN_EXE_execgo-runtime").into(), PathBuf::from)
 }
 
 /// A server that was killed leaves its groups to the next one, and there is none.

@@ -59,7 +59,7 @@ pub struct ExecutionCapabilities {
 
 /// Kinds of sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxCapabilities {
     /// The profile `process`.
@@ -72,6 +72,9 @@ pub struct SandboxCapabilities {
     pub namespaces: NamespaceCapabilities,
     /// A sandboxed task that shares the host's network is refused by this API.
     pub api_closed_to_tasks: bool,
+    /// Version of the interface of Landlock that the kernel has. Absent when sandboxes do without that layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<u32>,
 }
 
 /// Namespaces that a task can have of its own.
@@ -168,18 +171,13 @@ impl From<capability::SandboxCapabilities> for SandboxCapabilities {
             chroot,
             namespaces,
             rootless: _,
-            landlock: _,
+            landlock_abi,
             seccomp: _,
             api_closed_to_tasks,
         } = capabilities;
         let spec::Namespaces { mount, pid, uts, ipc, net } = namespaces;
-        Self {
-            process,
-            linux_sandbox,
-            chroot,
-            namespaces: NamespaceCapabilities { mount, pid, uts, ipc, net },
-            api_closed_to_tasks,
-        }
+        let namespaces = NamespaceCapabilities { mount, pid, uts, ipc, net };
+        Self { process, linux_sandbox, chroot, namespaces, landlock_abi, api_closed_to_tasks }
     }
 }
 
@@ -238,11 +236,13 @@ impl Example for ExecutionCapabilities {
 
 impl Example for SandboxCapabilities {
     fn example() -> Self {
+        let namespaces = NamespaceCapabilities::example();
         Self {
             process: true,
             linux_sandbox: true,
             chroot: true,
-            namespaces: NamespaceCapabilities::example(),
+            namespaces,
+            landlock_abi: Some(6),
             api_closed_to_tasks: true,
         }
     }

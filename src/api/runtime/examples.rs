@@ -43,6 +43,8 @@ impl Example for RuntimeConfig {
             default_capability_mode: CapabilityMode::Adaptive,
             cgroup_enabled: true,
             linux_sandbox_enabled: true,
+            landlock_enabled: true,
+            seccomp_enabled: true,
             max_body_bytes: 4_194_304,
         }
     }
