@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::probe::PROBE_ROLE;
-use crate::sandbox::cgroup::{self, Controller, Group, GroupSpec, Instance, Version};
+use crate::sandbox::cgroup::{self, CgroupError, Controller, Entry, Group, GroupSpec, Instance, Version};
+use crate::sys::fork::{Birthplace, SingleThreaded};
+use crate::sys::process::{self, End};
 
 /// What is limited in the probe's group; the probe needs a few MiB.
 const PROBE_MEMORY_BYTES: u64 = 256 << 20;
@@ -112,7 +114,6 @@ fn try_both(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Re
 
 /// Does all that a task's launch and end will do with this controller.
 fn prove(version: Version, instance: &Path, controller: Controller) -> Result<(), String> {
-    let told = |error: cgroup::CgroupError| format!("{}: {}", error.step, error.source);
     cgroup::make_instance(version, instance, &[controller]).map_err(told)?;
     let dir = instance.join(format!("probe-{}", std::process::id()));
     let spec = match controller {
@@ -128,7 +129,7 @@ fn prove(version: Version, instance: &Path, controller: Controller) -> Result<()
         }
     };
     let group = Group::make(&spec).map_err(told)?;
-    join(&group)?;
+    ask_to_enter(&spec)?;
     if controller == Controller::Memory && group.facts().oom_kills.is_none() {
         return Err(format!("{} does not count kills for want of memory", dir.display()));
     }
@@ -136,17 +137,39 @@ fn prove(version: Version, instance: &Path, controller: Controller) -> Result<()
     if dir.exists() { Err(format!("{} cannot be removed", dir.display())) } else { Ok(()) }
 }
 
-/// A process with one thread, which only a program of our own surely is at its start.
-fn join(group: &Group) -> Result<(), String> {
+/// Asks a process with one thread, which only a program of our own surely is at its start, to [`enter`].
+fn ask_to_enter(spec: &GroupSpec) -> Result<(), String> {
+    let told = |error: &dyn std::fmt::Display| format!("the probing process failed: {error}");
+    let spec = serde_json::to_string(spec).map_err(|error| told(&error))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg(PROBE_ROLE).args(group.gate_paths()).stdin(Stdio::null()).stdout(Stdio::null());
-    let joined = command.output().map_err(|error| format!("the probing process failed: {error}"))?;
-    if joined.status.success() {
+    command.arg(PROBE_ROLE).arg(spec).stdin(Stdio::null()).stdout(Stdio::null());
+    let asked = command.output().map_err(|error| told(&error))?;
+    if asked.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&joined.stderr).into_owned();
-    let gates: Vec<_> = group.gate_paths().iter().map(|gate| gate.display().to_string()).collect();
-    Err(format!("write to {}: {}", gates.join(", "), if said.is_empty() { "no answer" } else { said.trim() }))
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    Err(if said.is_empty() { told(&asked.status) } else { said })
+}
+
+/// The part of the process that is asked: `spec` is the JSON of a group, which is entered just as a launch does it.
+pub(super) fn enter(spec: &str) -> Result<(), String> {
+    let single = SingleThreaded::at_process_start().map_err(|error| error.to_string())?;
+    let spec: GroupSpec = serde_json::from_str(spec).map_err(|error| error.to_string())?;
+    let Entry { gates, directory } = spec.entry().map_err(told)?;
+    for gate in gates {
+        gate.enter().map_err(|error| format!("{gate}: {error}"))?;
+    }
+    let Some(directory) = directory else { return Ok(()) };
+    let birthplace = Birthplace { cgroup: Some(directory.as_fd()), ..Birthplace::default() };
+    let born = single.clone_into(birthplace, &[], || 0).and_then(|(child, _)| process::reap(child));
+    match born.map_err(|error| format!("{directory}: {error}"))? {
+        End::Exited(0) => Ok(()),
+        End::Exited(_) | End::Signaled(_) => Err(format!("{directory}: the child did not live")),
+    }
+}
+
+fn told(error: CgroupError) -> String {
+    format!("{}: {}", error.step, error.source)
 }
 
 #[cfg(test)]

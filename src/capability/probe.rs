@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::cgroups::Cgroups;
+use super::cgroups::{self, Cgroups};
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use crate::ledger::Capacity;
-use crate::sandbox::cgroup;
 use crate::sandbox::{self, SandboxAnswers};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
@@ -103,11 +102,12 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
 }
 
 /// The hidden role: tries what changes the process that tries it. With a user's number it prints all answers as JSON;
-/// with files of cgroups it joins those.
+/// with the JSON of a cgroup it enters that.
 #[must_use]
 pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let Some(uid) = args.first().and_then(|uid| uid.to_str()?.parse().ok()) else { return join(&args) };
+    let argument = args.first().and_then(|argument| argument.to_str()).unwrap_or_default();
+    let Ok(uid) = argument.parse() else { return enter(argument) };
     // The limits come last: they hold for what is forked, too.
     let sandbox = match SingleThreaded::at_process_start() {
         Ok(single) => sandbox::probe_all(&single, uid),
@@ -125,15 +125,14 @@ pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// Whoever asks reads the reason of a failure on standard error.
-fn join(gates: &[OsString]) -> ExitCode {
-    let entered = gates.iter().try_for_each(|gate| cgroup::enter(Path::new(gate)));
-    entered.map_or_else(
-        |error| {
+fn enter(cgroup: &str) -> ExitCode {
+    match cgroups::enter(cgroup) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             drop(write!(io::stderr(), "{error}"));
             ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+        }
+    }
 }
 
 /// Each layer by itself; without the first there is no sandbox at all.

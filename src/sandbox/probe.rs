@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::plan::{Place, plan};
 use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
-use crate::sys::fork::SingleThreaded;
+use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::socket::{self, Blocking, Received};
 use crate::sys::{identity, process};
 use crate::task::spec::Namespaces;
@@ -78,7 +78,7 @@ fn made(single: &SingleThreaded, request: &SandboxRequest, steps: &[SandboxStep]
         Err(error) => return Some(format!("socketpair: {error}")),
     };
     let keep = [theirs.as_raw_fd()];
-    let child = single.clone_into(request.flags(), &keep, move || {
+    let child = single.clone_into(Birthplace { namespaces: request.flags(), cgroup: None }, &keep, move || {
         let answer = failure_of(steps).unwrap_or_default();
         // One byte more than the answer, for no message is empty.
         let _ = socket::send(theirs.as_fd(), format!("{answer}\n").as_bytes(), Blocking::Yes);

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::program::Program;
-use crate::sandbox::cgroup::{CgroupError, Gate};
+use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
 use crate::sandbox::{Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
@@ -90,8 +90,8 @@ pub enum Step {
     Limit(Limit),
     /// Part of `linux_sandbox`.
     Sandbox(SandboxStep),
-    /// The process is pid 1 of a sandbox and forks the command's, which goes on with the rest.
-    ForkCommand,
+    /// The process is pid 1 of a sandbox and forks the command's, into this group, which goes on with the rest.
+    ForkCommand(Option<GroupDir>),
     /// Until the start record is written. Everything that can fail comes before, but for the exec.
     AwaitGo,
     Exec(Program),
@@ -114,7 +114,7 @@ impl Step {
             Self::CloseOnExec => fd::close_all_on_exec(),
             Self::Limit(limit) => limit.apply(),
             Self::Sandbox(step) => step.perform(mounts),
-            Self::ForkCommand => Ok(()),
+            Self::ForkCommand(_) => Ok(()),
             Self::AwaitGo => await_go(shim),
             Self::Exec(program) => Err(program.exec()),
         }
@@ -128,6 +128,7 @@ impl Step {
         match self {
             Self::Stdout(file) | Self::Stderr(file) => Some(file.as_raw_fd()),
             Self::JoinCgroup(gate) => Some(gate.fd()),
+            Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
             | Self::NewSession
             | Self::ChangeDirectory(_)
@@ -135,7 +136,6 @@ impl Step {
             | Self::CloseOnExec
             | Self::Limit(_)
             | Self::Sandbox(_)
-            | Self::ForkCommand
             | Self::AwaitGo
             | Self::Exec(_) => None,
         }
@@ -144,7 +144,7 @@ impl Step {
     /// Its failure is the sandbox's.
     #[must_use]
     pub const fn is_of_sandbox(&self) -> bool {
-        matches!(self, Self::Sandbox(_) | Self::ForkCommand)
+        matches!(self, Self::Sandbox(_) | Self::ForkCommand(_))
     }
 }
 
@@ -161,7 +161,8 @@ impl fmt::Display for Step {
             Self::CloseOnExec => f.write_str("close_range"),
             Self::Limit(limit) => write!(f, "setrlimit {}", limit.name()),
             Self::Sandbox(step) => step.fmt(f),
-            Self::ForkCommand => f.write_str("fork in the sandbox"),
+            Self::ForkCommand(None) => f.write_str("fork in the sandbox"),
+            Self::ForkCommand(Some(directory)) => directory.fmt(f),
             Self::AwaitGo => f.write_str("wait for the start record"),
             Self::Exec(program) => write!(f, "execve {program}"),
         }

@@ -1,12 +1,10 @@
 //! The group of one launch: made before the command's process, entered by it, and ended on drop.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, Controller, GroupSpec, Version, end, make_instance, put, v1, v2};
+use super::{CgroupError, Controller, Entry, GroupSpec, Version, end, make_instance, put, v1, v2};
 
 /// A group that is there. Dropping it kills what is in it and removes it.
 #[derive(Debug)]
@@ -20,13 +18,6 @@ pub struct Facts {
     /// `None` where the kernel does not count.
     pub oom_kills: Option<u64>,
     pub memory_peak_bytes: Option<u64>,
-}
-
-/// The open file by which a process puts itself into a group. Close-on-exec.
-#[derive(Debug)]
-pub struct Gate {
-    group: PathBuf,
-    file: File,
 }
 
 impl Group {
@@ -61,25 +52,12 @@ impl Group {
         Ok(group)
     }
 
-    /// The files by which a process enters, to be opened before its fork.
+    /// Opens the way into it.
     ///
     /// # Errors
     /// Names the group.
-    pub fn gates(&self) -> Result<Vec<Gate>, CgroupError> {
-        let open = |group: PathBuf| {
-            let opened = File::options().write(true).open(group.join(gate(self.spec.version)));
-            match opened {
-                Ok(file) => Ok(Gate { group, file }),
-                Err(error) => Err(CgroupError::new(join_step(&group), error)),
-            }
-        };
-        self.spec.dirs().into_iter().map(open).collect()
-    }
-
-    /// The same files by name.
-    #[must_use]
-    pub fn gate_paths(&self) -> Vec<PathBuf> {
-        self.spec.dirs().into_iter().map(|dir| dir.join(gate(self.spec.version))).collect()
+    pub fn entry(&self) -> Result<Entry, CgroupError> {
+        self.spec.entry()
     }
 
     /// Kills what is in the group, as far as one look finds it.
@@ -104,50 +82,8 @@ impl Drop for Group {
     }
 }
 
-impl Gate {
-    /// To be kept open in the child.
-    #[must_use]
-    pub fn fd(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-
-    /// Puts the calling process, which has one thread, into the group. Allocates nothing.
-    ///
-    /// # Errors
-    /// As write(2) to that file.
-    pub fn enter(&self) -> io::Result<()> {
-        // One write of this one byte, whole or not at all.
-        (&self.file).write(b"0").map(|_| ())
-    }
-}
-
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join_step(&self.group))
-    }
-}
-
-/// Puts the calling process, which has one thread, into the group of this file.
-///
-/// # Errors
-/// As open(2) and write(2).
-pub fn enter(gate: &Path) -> io::Result<()> {
-    File::options().write(true).open(gate)?.write_all(b"0")
-}
-
 /// `PID_MAX_LIMIT` of 64-bit kernels.
 const MOST_PIDS: u64 = 4 << 20;
-
-const fn gate(version: Version) -> &'static str {
-    match version {
-        Version::V1 => v1::GATE,
-        Version::V2 => v2::GATE,
-    }
-}
-
-fn join_step(group: &Path) -> String {
-    format!("join the cgroup {}", group.display())
-}
 
 fn make_dir(spec: &GroupSpec, dir: &Path) -> Result<(), CgroupError> {
     let made = match fs::create_dir(dir) {

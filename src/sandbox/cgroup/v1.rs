@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{CgroupError, number_in, number_of, put};
 
-/// The file by which one thread joins. Never `cgroup.procs`, see the head of this room.
+/// The file by which one thread joins. Never `cgroup.procs`, which waits for the kernel's grace period.
 pub const GATE: &str = "tasks";
 
 /// Memory with swap. The second limit must not be below the first, so it comes second.

@@ -6,8 +6,6 @@ use std::path::Path;
 
 use super::{CgroupError, number_in, number_of, put};
 
-/// The file by which a process joins.
-pub const GATE: &str = "cgroup.procs";
 const SUBTREE: &str = "cgroup.subtree_control";
 
 /// Gives the children of `instance` the controller, and the instance's parent before it. What is above the parent is
