@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::probe::PROBE_ROLE;
-use crate::sandbox::cgroup::{self, CgroupError, Controller, Entry, Group, GroupSpec, Instance, Version};
+use crate::sandbox::cgroup::{self, CgroupError, Controller, Entry, Group, GroupLimits, GroupSpec, Instance, Version};
 use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::process::{self, End};
 
 /// What is limited in the probe's group; the probe needs a few MiB.
 const PROBE_MEMORY_BYTES: u64 = 256 << 20;
 const PROBE_PIDS: u64 = 16;
+const PROBE_CPU_MILLIS: u64 = 500;
 
 #[derive(Clone, Debug)]
 pub struct CgroupSettings {
@@ -35,6 +36,7 @@ pub struct Cgroups {
     pub v2: Option<String>,
     pub memory: Option<String>,
     pub pids: Option<String>,
+    pub cpu: Option<String>,
 }
 
 impl Cgroups {
@@ -54,8 +56,7 @@ impl Cgroups {
             Err(error) => try_v1(&name, error.to_string()),
         };
         if found.instance.is_none() && found.v2.is_none() {
-            let why = both(found.memory.as_deref(), found.pids.as_deref());
-            found = try_v1(&name, format!("{}: {why}", settings.root.display()));
+            found = try_v1(&name, format!("{}: {}", settings.root.display(), found.reasons()));
         }
         found.known = known(found.instance.as_ref().map(Instance::dirs).unwrap_or_default());
         found
@@ -64,7 +65,7 @@ impl Cgroups {
     /// Why no group can be made at all.
     #[must_use]
     pub fn writable(&self) -> Option<String> {
-        self.instance.is_none().then(|| both(self.memory.as_deref(), self.pids.as_deref()))
+        self.instance.is_none().then(|| self.reasons())
     }
 
     /// Removes the instance's groups in which nothing is left. What is left there, the next server finds.
@@ -74,26 +75,35 @@ impl Cgroups {
 
     fn none(reason: &str, known: Vec<PathBuf>) -> Self {
         let reason = Some(reason.to_owned());
-        Self { instance: None, known, v2: reason.clone(), memory: reason.clone(), pids: reason }
+        let [v2, memory, pids, cpu] = [reason.clone(), reason.clone(), reason.clone(), reason];
+        Self { instance: None, known, v2, memory, pids, cpu }
+    }
+
+    fn reasons(&self) -> String {
+        joined([&self.memory, &self.pids, &self.cpu])
     }
 }
 
-fn both(memory: Option<&str>, pids: Option<&str>) -> String {
-    match (memory, pids) {
-        (Some(memory), Some(pids)) if memory != pids => format!("{memory}; {pids}"),
-        (reason, other) => reason.or(other).unwrap_or("no reason is known").to_owned(),
+/// Each reason once.
+fn joined(reasons: [&Option<String>; 3]) -> String {
+    let mut distinct: Vec<&str> = Vec::new();
+    for reason in reasons.into_iter().flatten() {
+        if !distinct.contains(&reason.as_str()) {
+            distinct.push(reason);
+        }
     }
+    distinct.join("; ")
 }
 
 fn try_v2(root: &Path, name: &str) -> Cgroups {
-    try_both(Version::V2, None, |_| Ok(Instance::v2(root, name)))
+    try_all(Version::V2, None, |_| Ok(Instance::v2(root, name)))
 }
 
 fn try_v1(name: &str, no_v2: String) -> Cgroups {
-    try_both(Version::V1, Some(no_v2), |controller| Instance::v1(controller, name).map_err(|error| error.to_string()))
+    try_all(Version::V1, Some(no_v2), |controller| Instance::v1(controller, name).map_err(|error| error.to_string()))
 }
 
-fn try_both(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Result<PathBuf, String>) -> Cgroups {
+fn try_all(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Result<PathBuf, String>) -> Cgroups {
     let mut made = Vec::new();
     let mut one = |controller| {
         let proved = dir(controller).and_then(|dir| {
@@ -105,28 +115,35 @@ fn try_both(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Re
             Err(reason) => (None, Some(reason)),
         }
     };
-    let [(memory, no_memory), (pids, no_pids)] = Controller::ALL.map(&mut one);
-    let instance = (memory.is_some() || pids.is_some()).then_some(Instance { version, memory, pids });
+    let [(memory, no_memory), (pids, no_pids), (cpu, no_cpu)] = Controller::ALL.map(&mut one);
+    let any = memory.is_some() || pids.is_some() || cpu.is_some();
+    let instance = any.then_some(Instance { version, memory, pids, cpu });
     made.retain(|dir| instance.as_ref().is_none_or(|instance| !instance.dirs().contains(dir)));
     cgroup::remove_instances(&made);
-    Cgroups { instance, known: Vec::new(), v2, memory: no_memory, pids: no_pids }
+    Cgroups { instance, known: Vec::new(), v2, memory: no_memory, pids: no_pids, cpu: no_cpu }
 }
 
 /// Does all that a task's launch and end will do with this controller.
 fn prove(version: Version, instance: &Path, controller: Controller) -> Result<(), String> {
     cgroup::make_instance(version, instance, &[controller]).map_err(told)?;
     let dir = instance.join(format!("probe-{}", std::process::id()));
+    let none = GroupSpec { version, ..GroupSpec::nowhere(GroupLimits::default()) };
     let spec = match controller {
         Controller::Memory => GroupSpec {
-            version,
             memory: Some(dir.clone()),
-            pids: None,
-            memory_bytes: Some(PROBE_MEMORY_BYTES),
-            pids_max: None,
+            limits: GroupLimits { memory_bytes: Some(PROBE_MEMORY_BYTES), ..none.limits },
+            ..none
         },
-        Controller::Pids => {
-            GroupSpec { version, memory: None, pids: Some(dir.clone()), memory_bytes: None, pids_max: Some(PROBE_PIDS) }
-        }
+        Controller::Pids => GroupSpec {
+            pids: Some(dir.clone()),
+            limits: GroupLimits { pids_max: Some(PROBE_PIDS), ..none.limits },
+            ..none
+        },
+        Controller::Cpu => GroupSpec {
+            cpu: Some(dir.clone()),
+            limits: GroupLimits { cpu_millis: Some(PROBE_CPU_MILLIS), ..none.limits },
+            ..none
+        },
     };
     let group = Group::make(&spec).map_err(told)?;
     ask_to_enter(&spec)?;

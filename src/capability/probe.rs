@@ -65,7 +65,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     let cgroup_writable = holds("cgroup_writable", cgroups.writable());
     let memory_limit = holds("memory_limit, oom_detection", cgroups.memory.clone());
     let pids_limit = holds("pids_limit", cgroups.pids.clone());
-    holds("cpu_quota", Some("this version does not limit the share of CPU time".into()));
+    let cpu_quota = holds("cpu_quota", cgroups.cpu.clone());
     let sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
         holds("linux_sandbox", Some("switched off by the operator".into()));
@@ -91,11 +91,11 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             cgroup_writable,
             memory_limit,
             pids_limit,
-            cpu_quota: false,
+            cpu_quota,
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
-        degraded: !(rlimit_cpu && memory_limit && pids_limit && sandbox.is_whole()),
+        degraded: !(rlimit_cpu && memory_limit && pids_limit && cpu_quota && sandbox.is_whole()),
         warnings,
         overrides,
     }

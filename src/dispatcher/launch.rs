@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, RUN_DIR, SandboxRequest, ScriptFile, WORKSPACE};
-use crate::sandbox::cgroup::{GroupSpec, Instance};
+use crate::sandbox::cgroup::{GroupLimits, GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
 use crate::task::spec::Action;
 use crate::task::state::LaunchId;
@@ -79,9 +79,11 @@ fn group(task: &Task, settings: &LaunchSettings) -> Option<GroupSpec> {
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced && enforced.oom_detection);
     let pids_max = enforced.pids_max.filter(|_| enforced.pids_enforced);
+    let cpu_millis = enforced.cpu_millis.filter(|_| enforced.cpu_enforced);
+    let limits = GroupLimits { memory_bytes, pids_max, cpu_millis };
     match &settings.cgroups {
-        Some(instance) => Some(instance.launch(&launch_id.to_string(), memory_bytes, pids_max)),
-        None => (memory_bytes.or(pids_max).is_some()).then(|| GroupSpec::nowhere(memory_bytes, pids_max)),
+        Some(instance) => Some(instance.launch(&launch_id.to_string(), limits)),
+        None => (limits != GroupLimits::default()).then(|| GroupSpec::nowhere(limits)),
     }
 }
 

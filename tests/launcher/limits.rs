@@ -37,12 +37,12 @@ fn a_cgroup_that_cannot_be_joined_or_limited_is_told_and_removed() {
     let mut rig = Rig::start();
     let dir = rig.dir.path().join("plain/1-2");
     let mut request = rig.request("a", &["/bin/true"]);
-    let mut cgroup = json!({"version": "v1", "memory": dir, "pids": null, "memory_bytes": null, "pids_max": null});
+    let mut cgroup = json!({"version": "v1", "memory": dir, "pids": null, "cpu": null, "limits": {}});
     request["cgroup"] = cgroup.clone();
     let step = format!("join the cgroup {}", dir.display());
     assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));
     let mut request = rig.request("b", &["/bin/true"]);
-    cgroup["memory_bytes"] = json!(4096);
+    cgroup["limits"]["memory_bytes"] = json!(4096);
     request["cgroup"] = cgroup;
     let step = format!("write 4096 to {}/memory.limit_in_bytes", dir.display());
     assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));

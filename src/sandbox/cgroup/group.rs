@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, Controller, Entry, GroupSpec, Version, end, make_instance, put, v1, v2};
+use super::{CgroupError, Controller, Entry, GroupLimits, GroupSpec, Version, end, make_instance, put, v1, v2};
 
 /// A group that is there. Dropping it kills what is in it and removes it.
 #[derive(Debug)]
@@ -33,21 +33,31 @@ impl Group {
             )),
             (Some(_) | None, _) => Ok(()),
         };
-        missing(spec.memory_bytes, &spec.memory, "memory")?;
-        missing(spec.pids_max, &spec.pids, "processes")?;
+        let GroupLimits { memory_bytes, pids_max, cpu_millis } = spec.limits;
+        missing(memory_bytes, &spec.memory, "memory")?;
+        missing(pids_max, &spec.pids, "processes")?;
+        missing(cpu_millis, &spec.cpu, "the share of CPU time")?;
         let group = Self { spec: spec.clone() };
         for dir in spec.dirs() {
             make_dir(spec, &dir)?;
         }
-        if let (Some(dir), Some(bytes)) = (&spec.memory, spec.memory_bytes) {
+        if let (Some(dir), Some(bytes)) = (&spec.memory, memory_bytes) {
             match spec.version {
                 Version::V1 => v1::limit_memory(dir, bytes)?,
                 Version::V2 => v2::limit_memory(dir, bytes)?,
             }
         }
-        if let (Some(dir), Some(max)) = (&spec.pids, spec.pids_max) {
+        if let (Some(dir), Some(max)) = (&spec.pids, pids_max) {
             // No machine has more, and the kernel refuses a number beyond its own maximum.
             put(dir, "pids.max", &if max < MOST_PIDS { max.to_string() } else { "max".to_owned() })?;
+        }
+        if let (Some(dir), Some(millis)) = (&spec.cpu, cpu_millis) {
+            // The same of cores.
+            let quota_us = (millis < MOST_CPU_MILLIS).then(|| millis * CPU_PERIOD_US / 1000);
+            match spec.version {
+                Version::V1 => v1::limit_cpu(dir, quota_us)?,
+                Version::V2 => v2::limit_cpu(dir, quota_us)?,
+            }
         }
         Ok(group)
     }
@@ -85,11 +95,18 @@ impl Drop for Group {
 /// `PID_MAX_LIMIT` of 64-bit kernels.
 const MOST_PIDS: u64 = 4 << 20;
 
+/// Sixty-four thousand cores.
+const MOST_CPU_MILLIS: u64 = 64_000_000;
+
+/// Microseconds; the kernel's own default. In each such time a group may use its quota.
+pub(super) const CPU_PERIOD_US: u64 = 100_000;
+
 fn make_dir(spec: &GroupSpec, dir: &Path) -> Result<(), CgroupError> {
     let made = match fs::create_dir(dir) {
         // Whoever found the instance's group empty may have removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let used = [(Controller::Memory, &spec.memory), (Controller::Pids, &spec.pids)];
+            let used =
+                [(Controller::Memory, &spec.memory), (Controller::Pids, &spec.pids), (Controller::Cpu, &spec.cpu)];
             let used: Vec<_> = used.into_iter().filter(|(_, dir)| dir.is_some()).map(|(each, _)| each).collect();
             let instance = dir.parent().unwrap_or(dir);
             make_instance(spec.version, instance, &used)?;
@@ -111,9 +128,11 @@ mod tests {
 
     #[test]
     fn a_limit_without_a_group_is_refused_by_name() {
-        let error = Group::make(&GroupSpec::nowhere(Some(1), None)).expect_err("refused");
-        assert!(error.step.contains("memory"), "{error:?}");
-        assert!(Group::make(&GroupSpec::nowhere(None, Some(1))).expect_err("refused").step.contains("processes"));
-        assert!(Group::make(&GroupSpec::nowhere(None, None)).is_ok());
+        let none = GroupLimits::default();
+        let refused = |limits| Group::make(&GroupSpec::nowhere(limits)).expect_err("refused").step;
+        assert!(refused(GroupLimits { memory_bytes: Some(1), ..none }).contains("memory"));
+        assert!(refused(GroupLimits { pids_max: Some(1), ..none }).contains("processes"));
+        assert!(refused(GroupLimits { cpu_millis: Some(10), ..none }).contains("CPU"));
+        assert!(Group::make(&GroupSpec::nowhere(none)).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::group::CPU_PERIOD_US;
 use super::{CgroupError, number_in, number_of, put};
 
 /// The file by which one thread joins. Never `cgroup.procs`, which waits for the kernel's grace period.
@@ -19,6 +20,12 @@ pub fn limit_memory(dir: &Path, bytes: u64) -> Result<(), CgroupError> {
     // the limit on memory itself holds all the same.
     let _ = put(dir, "memory.swappiness", "0");
     Ok(())
+}
+
+/// `quota_us` of each period; without it there is no limit. The kernel refuses more than a group above allows.
+pub fn limit_cpu(dir: &Path, quota_us: Option<u64>) -> Result<(), CgroupError> {
+    put(dir, "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
+    put(dir, "cpu.cfs_quota_us", &quota_us.map_or("-1".to_owned(), |quota| quota.to_string()))
 }
 
 /// How many processes of the group the kernel has killed for want of memory.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::group::CPU_PERIOD_US;
 use super::{CgroupError, number_in, number_of, put};
 
 const SUBTREE: &str = "cgroup.subtree_control";
@@ -38,6 +39,12 @@ pub fn limit_memory(dir: &Path, bytes: u64) -> Result<(), CgroupError> {
     }
     // All of the task or nothing: half of it helps nobody. The shim is not in the group.
     put(dir, "memory.oom.group", "1")
+}
+
+/// `quota_us` of each period; without it there is no limit.
+pub fn limit_cpu(dir: &Path, quota_us: Option<u64>) -> Result<(), CgroupError> {
+    let quota = quota_us.map_or("max".to_owned(), |quota| quota.to_string());
+    put(dir, "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))
 }
 
 /// How many processes of the group, and of groups below it, the kernel has killed for want of memory.
