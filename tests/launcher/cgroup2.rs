@@ -104,6 +104,31 @@ fn all_that_a_command_leaves_is_killed_with_its_group() {
 }
 
 #[test]
+fn cpu_time_that_nobody_waited_for_is_counted() {
+    if std::process::Command::new("python3").arg("-V").output().is_err() {
+        drop(writeln!(std::io::stderr(), "SKIPPED cpu_time_that_nobody_waited_for_is_counted: there is no python3"));
+        return;
+    }
+    let Some(own) = Own::make("counted") else { return };
+    let mut rig = Rig::start();
+    // With SIGCHLD ignored the kernel reaps the child, and wait4(2) tells nobody what it used.
+    let script = "import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
+                  if os.fork() == 0:\n  while time.process_time() < 0.4: pass\n\
+                  else:\n  try: os.wait()\n  except ChildProcessError: pass";
+    let mut used = |id: &str, cgroup: bool| {
+        let mut request = rig.request(id, &["/usr/bin/env", "python3", "-c", script]);
+        if cgroup {
+            in_group(&mut request, &own.launch());
+        }
+        let exit = rig.run(&request);
+        exit["usage"]["user_cpu_ms"].as_u64().expect("ms") + exit["usage"]["system_cpu_ms"].as_u64().expect("ms")
+    };
+    let (waited_for, all) = (used("without", false), used("with", true));
+    assert!(all >= waited_for + 300, "{waited_for} ms, {all} ms");
+    own.remove();
+}
+
+#[test]
 fn a_group_that_takes_no_process_fails_the_launch_by_its_name() {
     let Some(own) = Own::make("refused") else { return };
     let mut rig = Rig::start();

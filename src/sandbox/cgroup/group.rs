@@ -12,12 +12,20 @@ pub struct Group {
     spec: GroupSpec,
 }
 
-/// What a group knows about the whole task.
+/// What a group knows about the whole task, waited for or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// `None` where the group has no file for it.
+    pub cpu: Option<CpuTime>,
     /// `None` where the kernel does not count.
     pub oom_kills: Option<u64>,
     pub memory_peak_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuTime {
+    pub user_ms: u64,
+    pub system_ms: u64,
 }
 
 impl Group {
@@ -77,12 +85,19 @@ impl Group {
 
     #[must_use]
     pub fn facts(&self) -> Facts {
-        let Some(dir) = &self.spec.memory else { return Facts::default() };
-        let (oom_kills, memory_peak_bytes) = match self.spec.version {
-            Version::V1 => (v1::oom_kills(dir), v1::memory_peak(dir)),
-            Version::V2 => (v2::oom_kills(dir), v2::memory_peak(dir)),
-        };
-        Facts { oom_kills, memory_peak_bytes }
+        let GroupSpec { version, memory, cpu, .. } = &self.spec;
+        match version {
+            Version::V1 => Facts {
+                cpu: cpu.as_deref().and_then(v1::cpu_time),
+                oom_kills: memory.as_deref().and_then(v1::oom_kills),
+                memory_peak_bytes: memory.as_deref().and_then(v1::memory_peak),
+            },
+            Version::V2 => Facts {
+                cpu: self.spec.dirs().first().and_then(|dir| v2::cpu_time(dir)),
+                oom_kills: memory.as_deref().and_then(v2::oom_kills),
+                memory_peak_bytes: memory.as_deref().and_then(v2::memory_peak),
+            },
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use end::{end_all_but, end_launch, end_spec, kill_spec, remove_instances};
 pub use entry::{Entry, Gate, GroupDir};
-pub use group::{Facts, Group};
+pub use group::{CpuTime, Facts, Group};
 pub use known::known;
 
 /// The parent of all instances' groups on a host of version 1.

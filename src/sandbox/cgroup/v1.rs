@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::group::CPU_PERIOD_US;
+use super::group::{CPU_PERIOD_US, CpuTime};
 use super::{CgroupError, number_in, number_of, put};
 
 /// The file by which one thread joins. Never `cgroup.procs`, which waits for the kernel's grace period.
@@ -35,4 +35,10 @@ pub fn oom_kills(dir: &Path) -> Option<u64> {
 
 pub fn memory_peak(dir: &Path) -> Option<u64> {
     number_in(&dir.join("memory.max_usage_in_bytes"))
+}
+
+/// The files are there where `cpuacct` shares the hierarchy of `cpu`, as it does on most hosts.
+pub fn cpu_time(dir: &Path) -> Option<CpuTime> {
+    let millis = |file: &str| Some(number_in(&dir.join(file))? / 1_000_000);
+    Some(CpuTime { user_ms: millis("cpuacct.usage_user")?, system_ms: millis("cpuacct.usage_sys")? })
 }

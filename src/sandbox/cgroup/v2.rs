@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::group::CPU_PERIOD_US;
+use super::group::{CPU_PERIOD_US, CpuTime};
 use super::{CgroupError, number_in, number_of, put};
 
 const SUBTREE: &str = "cgroup.subtree_control";
@@ -57,6 +57,13 @@ pub fn memory_peak(dir: &Path) -> Option<u64> {
     number_in(&dir.join("memory.peak"))
 }
 
+/// Every group has it, also without the cpu controller.
+pub fn cpu_time(dir: &Path) -> Option<CpuTime> {
+    let stat = fs::read_to_string(dir.join("cpu.stat")).ok()?;
+    let millis = |key| Some(number_of(&stat, key)? / 1000);
+    Some(CpuTime { user_ms: millis("user_usec")?, system_ms: millis("system_usec")? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +76,14 @@ mod tests {
         fs::write(root.join("cgroup.controllers"), "cpu pids\n").expect("written");
         let error = enable(&root.join("instance"), "memory").expect_err("missing");
         assert!(error.source.to_string().contains("memory"), "{error:?}");
+    }
+
+    #[test]
+    fn cpu_time_is_told_in_milliseconds() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::write(dir.path().join("cpu.stat"), "usage_usec 3500\nuser_usec 2999\nsystem_usec 1000\n").expect("written");
+        assert_eq!(cpu_time(dir.path()), Some(CpuTime { user_ms: 2, system_ms: 1 }));
+        assert_eq!(cpu_time(&dir.path().join("none")), None);
     }
 
     #[test]
