@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{landlock, seccomp};
 use crate::sys::mount::{self, Forbids, Reach};
-use crate::sys::{identity, network};
+use crate::sys::{fork, identity, network};
 
 /// One thing that is done, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub enum SandboxStep {
     ReadOnly(&'static str),
     Mask(&'static str),
     ReadOnlyRoot,
+    /// By the command itself, which has joined its groups.
+    NewCgroupNamespace,
     Landlock,
     DropBoundingSet,
     BecomeUser(u32),
@@ -108,6 +110,7 @@ impl SandboxStep {
                 let forbids = Forbids { write: true, devices: true, exec: false };
                 mount::forbid(mount::at(Path::new("/"))?.as_fd(), forbids, Reach::One)
             }
+            Self::NewCgroupNamespace => fork::new_cgroup_namespace(),
             Self::Landlock => landlock::restrict(),
             Self::DropBoundingSet => identity::drop_bounding_set(),
             Self::BecomeUser(uid) => identity::become_user(*uid),
@@ -140,6 +143,7 @@ impl fmt::Display for SandboxStep {
             Self::ReadOnly(path) => write!(f, "make {path} read-only"),
             Self::Mask(path) => write!(f, "mask {path}"),
             Self::ReadOnlyRoot => f.write_str("make / read-only"),
+            Self::NewCgroupNamespace => f.write_str("unshare CLONE_NEWCGROUP"),
             Self::Landlock => f.write_str("landlock_restrict_self"),
             Self::DropBoundingSet => f.write_str("prctl PR_CAPBSET_DROP"),
             Self::BecomeUser(uid) => write!(f, "setresuid {uid}"),

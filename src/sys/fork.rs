@@ -118,6 +118,19 @@ impl NamespaceFlags {
     }
 }
 
+/// Leaves the cgroup namespace for one of its own, whose roots are the groups that this process is in now
+/// (cgroup_namespaces(7)). Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// As unshare(2): `EPERM`, and `ENOSPC` beyond `user.max_cgroup_namespaces`.
+pub fn new_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: with this flag unshare changes what names of groups this process sees, and no memory and no descriptor.
+    match unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The child, to its end.
 fn run_child(keep: &[RawFd], child: impl FnOnce() -> i32) -> ! {
     let mut keep = keep.to_vec();

@@ -96,6 +96,16 @@ fn a_task_has_a_pid_namespace_with_its_own_processes_alone() {
 }
 
 #[test]
+fn a_task_does_not_see_where_its_cgroups_are() {
+    let server = need_sandbox!();
+    for pid in [true, false] {
+        // `0::/`, and in version 1 as many more as there are hierarchies.
+        let status = server.run(&boxed_with("cut -d: -f3 /proc/self/cgroup", &json!({"namespaces": {"pid": pid}})));
+        assert!(!stdout(&status).is_empty() && stdout(&status).lines().all(|path| path == "/"), "{status}");
+    }
+}
+
+#[test]
 fn a_task_has_no_privilege_at_all() {
     let server = need_sandbox!();
     let status = server.run(&boxed("id -u; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; hostname"));
