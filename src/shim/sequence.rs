@@ -36,11 +36,12 @@ pub fn steps(
         // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
         steps.push(Step::ForkCommand(directory));
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
-        steps.push(Step::NewSession);
+        steps.extend([Step::NewSession, Step::OfferAsVictim]);
     } else {
         steps.push(Step::DieWithShim(process::getpid()));
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
-        steps.push(Step::NewSession);
+        // With the host's /proc, for not every sandbox without a pid namespace has one.
+        steps.extend([Step::NewSession, Step::OfferAsVictim]);
         steps.extend(place.into_iter().map(Step::Sandbox));
     }
     steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(working_dir(request)?)]);

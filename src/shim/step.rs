@@ -12,11 +12,14 @@ use crate::sandbox::{Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, signal};
+use crate::sys::{fd, memory, signal};
 use crate::task::{Exit, ExitStatus, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
 const MAX_STEP_BYTES: usize = 4096;
+
+/// Of 1000: half the machine's memory is added to what the command uses when the kernel looks for whom to kill.
+const OOM_SCORE_ADJ: i32 = 500;
 
 /// A step of a launch failed: "mkdir /x: No such file or directory".
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,8 @@ pub enum Step {
     DieWithShim(Pid),
     JoinCgroup(Gate),
     NewSession,
+    /// Rather this than anything else of the machine's.
+    OfferAsVictim,
     Stdout(File),
     Stderr(File),
     ChangeDirectory(CString),
@@ -107,6 +112,7 @@ impl Step {
             Self::DieWithShim(pid) => process::die_with(*pid),
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
+            Self::OfferAsVictim => memory::offer_as_victim(OOM_SCORE_ADJ),
             Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
             Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
@@ -131,6 +137,7 @@ impl Step {
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
             | Self::NewSession
+            | Self::OfferAsVictim
             | Self::ChangeDirectory(_)
             | Self::UnblockSignals
             | Self::CloseOnExec
@@ -154,6 +161,7 @@ impl fmt::Display for Step {
             Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
+            Self::OfferAsVictim => write!(f, "set oom_score_adj {OOM_SCORE_ADJ}"),
             Self::Stdout(_) => f.write_str("dup2 stdout.log"),
             Self::Stderr(_) => f.write_str("dup2 stderr.log"),
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),

@@ -106,6 +106,30 @@ fn a_task_does_not_see_where_its_cgroups_are() {
 }
 
 #[test]
+fn the_command_is_offered_to_the_out_of_memory_killer_and_nobody_else_is() {
+    let server = need_sandbox!();
+    let score = |pid: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("readable");
+        text.trim().parse::<i32>().expect("a number")
+    };
+    let own = score("self");
+    let script = "cat /proc/self/oom_score_adj; echo end; until [ -e go ]; do sleep 0.02; done";
+    for (request, has_init) in [
+        (sh(script), false),
+        (boxed(script), true),
+        (boxed_with(script, &json!({"namespaces": {"pid": false}})), false),
+    ] {
+        let id = server.submit(&request);
+        let status = server.until_output(&id, "end");
+        assert_eq!(stdout(&status), format!("{}\nend\n", own.max(500)), "{status}");
+        assert_eq!(score(&status["shim_pid"].to_string()), own, "the shim");
+        assert_eq!(score(&status["pid"].to_string()), if has_init { own } else { own.max(500) }, "{status}");
+        fs::write(server.task_dir(&id).join("workspace/go"), "").expect("written");
+        assert_eq!(server.wait(&id)["status"], "success");
+    }
+}
+
+#[test]
 fn a_task_has_no_privilege_at_all() {
     let server = need_sandbox!();
     let status = server.run(&boxed("id -u; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; hostname"));
@@ -402,6 +426,8 @@ fn without_a_pid_namespace_the_command_is_the_shim_s_child() {
 #[test]
 fn a_runtime_that_is_not_root_has_the_same_sandbox() {
     let Some(server) = whole(Server::rootless()) else { return };
+    let bare = boxed_with("cat /proc/self/oom_score_adj", &json!({"namespaces": {"pid": false}}));
+    assert_eq!(server.run(&bare)["exit_code"], 1, "there is no /proc, and the command runs all the same");
     let script = "/bin/true; /bin/true; echo $$; ls /proc | grep -c '^[0-9]'; hostname; \
                   grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status | cut -f2 | sort -u; echo kept > file; id -u";
     let status = server.run(&boxed(script));
