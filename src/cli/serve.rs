@@ -164,7 +164,8 @@ fn probe_settings(config: &Config, runtime_id: &str) -> ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
-        sandbox_uid: config.sandbox.uid_base,
+        // The first one is no task's.
+        sandbox_uid: config.sandbox.uid_base.saturating_add(1),
         disable_cgroup: config.capability.disable_cgroup,
         capacity: config.capacity(),
     }

@@ -54,7 +54,7 @@ pub fn probe_all(single: &SingleThreaded, uid: u32) -> SandboxAnswers {
     // Any directory will do, for nothing is written.
     let place = Place { workspace: PathBuf::from("/usr"), script: None, own_ids };
     let attempt = |namespaces, landlock, seccomp| {
-        let request = SandboxRequest { namespaces, uid, rootfs: None, landlock, seccomp };
+        let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp };
         let plan = plan(&request, &layout, &place);
         let steps: Vec<_> = plan.place.into_iter().chain(plan.confinement).collect();
         made(single, &request, &steps)

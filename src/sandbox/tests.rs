@@ -20,7 +20,7 @@ fn layout() -> Layout {
 }
 
 fn planned(namespaces: Namespaces, uid: Option<u32>) -> String {
-    let request = SandboxRequest { namespaces, uid, rootfs: None, landlock: true, seccomp: true };
+    let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock: true, seccomp: true };
     let task = Path::new("/data/tasks/t");
     let script = Some(task.join("script.sh"));
     let place = Place { workspace: task.join("workspace"), script, own_ids: (1000, 1001) };

@@ -69,9 +69,10 @@ pub fn spawn(single: &SingleThreaded, request: &LaunchRequest, logs: Logs, entry
         (None, None)
     };
     let namespaces = request.sandbox.as_ref().map(SandboxRequest::flags).unwrap_or_default();
+    let init_uid = request.sandbox.as_ref().and_then(|sandbox| sandbox.init_uid);
     let birthplace = Birthplace { namespaces, cgroup: of_first.as_ref().map(GroupDir::as_fd) };
     let made = single.clone_into(birthplace, &keep, move || match line {
-        Some(line) => run_init(single, steps, theirs, &line),
+        Some(line) => run_init(single, steps, theirs, &line, init_uid),
         None => run(&steps, 0, &theirs),
     });
     let (pid, pidfd) = made.map_err(|error| {
@@ -94,7 +95,7 @@ fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Com
 }
 
 /// Pid 1 of a sandbox: makes it, forks the command into it, and watches.
-fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd) -> i32 {
+fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd, uid: Option<u32>) -> i32 {
     let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand(_))).unwrap_or(steps.len());
     let rest = steps.split_off(fork);
     if !perform(&steps, 0, sync.as_fd()) {
@@ -114,7 +115,7 @@ fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: 
         Ok(command) => {
             // The logs and the line to the shim are the command's alone now.
             drop((rest, sync));
-            sandbox::supervise(line, command)
+            sandbox::supervise(line, command, uid)
         }
         Err(error) => {
             tell_failure(fork, &error, sync.as_fd());

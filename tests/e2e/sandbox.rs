@@ -158,6 +158,35 @@ fn two_tasks_are_two_users() {
 }
 
 #[test]
+fn pid_1_is_neither_root_nor_the_task_s_user_and_holds_nothing() {
+    if !is_root("pid 1 has a user of its own") {
+        return;
+    }
+    let server = need_sandbox!();
+    let id = server.submit(&boxed("id -u; echo end; until [ -e go ]; do sleep 0.02; done"));
+    let status = server.until_output(&id, "end");
+    let proc = Path::new("/proc").join(status["pid"].to_string());
+    let of = |name: &str| {
+        let text = fs::read_to_string(proc.join("status")).expect("readable");
+        let line = text.lines().find(|line| line.starts_with(name)).expect("there").to_owned();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("pid 1 has become another user", || (of("Uid:")[0] != "0").then_some(()));
+    eventually("it has confined itself", || (of("NoNewPrivs:") == ["1"]).then_some(()));
+    let uids = of("Uid:");
+    assert!(uids.iter().all(|uid| *uid == uids[0]) && of("Gid:") == uids && of("Groups:").is_empty(), "{uids:?}");
+    assert_ne!(stdout(&status).lines().next(), Some(uids[0].as_str()), "the task's user");
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(of(set), ["0000000000000000"], "{set}");
+    }
+    for stream in ["0", "1", "2"] {
+        assert_eq!(fs::read_link(proc.join("fd").join(stream)).expect("readable"), Path::new("/dev/null"));
+    }
+    fs::write(server.task_dir(&id).join("workspace/go"), "").expect("written");
+    assert_eq!(server.wait(&id)["status"], "success");
+}
+
+#[test]
 fn the_host_s_files_are_read_only_or_not_there() {
     let server = need_sandbox!();
     let data = server.data_dir().display().to_string();
