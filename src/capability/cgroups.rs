@@ -1,12 +1,15 @@
 //! Which cgroups tasks can have here, found out by doing it: a group is made for the runtime's instance, in it one with
 //! a limit, a throwaway process of this program joins that, and it is removed. Version 2 is used where the configured
-//! root has it with a controller for tasks, else version 1 where that is mounted.
+//! root has it with a controller for tasks, or where a part of it was delegated to us; else version 1 where that is
+//! mounted.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::probe::PROBE_ROLE;
-use crate::sandbox::cgroup::{self, CgroupError, Controller, Entry, Group, GroupLimits, GroupSpec, Instance, Version};
+use crate::sandbox::cgroup::{
+    self, CgroupError, Controller, Delegated, Entry, Group, GroupLimits, GroupSpec, Instance, Version,
+};
 use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::process::{self, End};
 
@@ -19,6 +22,8 @@ const PROBE_CPU_MILLIS: u64 = 500;
 pub struct CgroupSettings {
     /// For version 2.
     pub root: PathBuf,
+    /// Somebody has configured the root; it is not the default.
+    pub root_is_given: bool,
     pub disabled: bool,
     /// Absolute; names the instance.
     pub data_dir: PathBuf,
@@ -33,6 +38,8 @@ pub struct Cgroups {
     pub instance: Option<Instance>,
     /// The instance's groups of former servers too.
     pub known: Vec<PathBuf>,
+    /// The root in place of the configured one: a group that was delegated to us.
+    pub delegated: Option<PathBuf>,
     pub v2: Option<String>,
     pub memory: Option<String>,
     pub pids: Option<String>,
@@ -51,13 +58,7 @@ impl Cgroups {
         if settings.disabled {
             return Self::none("switched off by the operator", known(Vec::new()));
         }
-        let mut found = match cgroup::check_v2(&settings.root) {
-            Ok(()) => try_v2(&settings.root, &name),
-            Err(error) => try_v1(&name, error.to_string()),
-        };
-        if found.instance.is_none() && found.v2.is_none() {
-            found = try_v1(&name, format!("{}: {}", settings.root.display(), found.reasons()));
-        }
+        let mut found = try_v2(settings, &name).unwrap_or_else(|no_v2| try_v1(&name, no_v2));
         found.known = known(found.instance.as_ref().map(Instance::dirs).unwrap_or_default());
         found
     }
@@ -76,7 +77,7 @@ impl Cgroups {
     fn none(reason: &str, known: Vec<PathBuf>) -> Self {
         let reason = Some(reason.to_owned());
         let [v2, memory, pids, cpu] = [reason.clone(), reason.clone(), reason.clone(), reason];
-        Self { instance: None, known, v2, memory, pids, cpu }
+        Self { instance: None, known, delegated: None, v2, memory, pids, cpu }
     }
 
     fn reasons(&self) -> String {
@@ -95,8 +96,37 @@ fn joined(reasons: [&Option<String>; 3]) -> String {
     distinct.join("; ")
 }
 
-fn try_v2(root: &Path, name: &str) -> Cgroups {
-    try_all(Version::V2, None, |_| Ok(Instance::v2(root, name)))
+/// Below the configured root; where that cannot be and nobody asked for it, in a part that was delegated to us.
+fn try_v2(settings: &CgroupSettings, name: &str) -> Result<Cgroups, String> {
+    let below_root = cgroup::check_v2(&settings.root)
+        .map_err(|error| error.to_string())
+        .and_then(|()| try_below(&settings.root, name).map_err(|why| format!("{}: {why}", settings.root.display())));
+    below_root.or_else(|no_root| {
+        if settings.root_is_given {
+            return Err(no_root);
+        }
+        try_delegated(name).map_err(|why| format!("{no_root}; {why}"))
+    })
+}
+
+/// Moves this process, which has not started anything yet.
+fn try_delegated(name: &str) -> Result<Cgroups, String> {
+    let delegated = Delegated::find().map_err(|error| error.to_string())?;
+    delegated.enter_leaf().map_err(told)?;
+    let group = delegated.group();
+    match try_below(group, name) {
+        Ok(found) => Ok(Cgroups { delegated: Some(group.to_owned()), ..found }),
+        Err(why) => {
+            let others = if delegated.is_inhabited() { ", which holds other processes" } else { "" };
+            delegated.leave_leaf();
+            Err(format!("{}{others}: {why}", group.display()))
+        }
+    }
+}
+
+fn try_below(root: &Path, name: &str) -> Result<Cgroups, String> {
+    let found = try_all(Version::V2, None, |_| Ok(Instance::v2(root, name)));
+    if found.instance.is_some() { Ok(found) } else { Err(found.reasons()) }
 }
 
 fn try_v1(name: &str, no_v2: String) -> Cgroups {
@@ -120,7 +150,7 @@ fn try_all(version: Version, v2: Option<String>, dir: impl Fn(Controller) -> Res
     let instance = any.then_some(Instance { version, memory, pids, cpu });
     made.retain(|dir| instance.as_ref().is_none_or(|instance| !instance.dirs().contains(dir)));
     cgroup::remove_instances(&made);
-    Cgroups { instance, known: Vec::new(), v2, memory: no_memory, pids: no_pids, cpu: no_cpu }
+    Cgroups { instance, known: Vec::new(), delegated: None, v2, memory: no_memory, pids: no_pids, cpu: no_cpu }
 }
 
 /// Does all that a task's launch and end will do with this controller.
@@ -195,7 +225,7 @@ mod tests {
 
     fn settings(dir: &Path, disabled: bool) -> CgroupSettings {
         let root = dir.join("cgroup");
-        CgroupSettings { root, disabled, data_dir: dir.to_owned(), noted_in: dir.join("noted") }
+        CgroupSettings { root, root_is_given: true, disabled, data_dir: dir.to_owned(), noted_in: dir.join("noted") }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Control groups, versions 1 and 2 (cgroups(7)): one group for the runtime's instance, below it one for each launch.
 //!
-//! Nothing is ever moved but a child of ours. In version 1 it joins by itself: a single-threaded process that writes `0`
+//! Nothing is ever moved but a child of ours, and the server itself at its start in a group that was given to it. In version 1 it joins by itself: a single-threaded process that writes `0`
 //! into `tasks` waits for nobody. In version 2 it is made in its group (`CLONE_INTO_CGROUP`, Linux 5.7). A pid that is
 //! written into `cgroup.procs` would wait for the kernel's grace period, 8 to 16 ms. No limit is written outside our own
 //! groups, and no mount is touched.
 
+mod delegated;
 mod end;
 mod entry;
 mod group;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use delegated::Delegated;
 pub use end::{end_all_but, end_launch, end_spec, kill_spec, remove_instances};
 pub use entry::{Entry, Gate, GroupDir};
 pub use group::{CpuTime, Facts, Group};

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::group::{CPU_PERIOD_US, CpuTime};
-use super::{CgroupError, number_in, number_of, put};
+use super::{CgroupError, Controller, number_in, number_of, put};
 
-const SUBTREE: &str = "cgroup.subtree_control";
+pub const SUBTREE: &str = "cgroup.subtree_control";
 
 /// Gives the children of `instance` the controller, and the instance's parent before it. What is above the parent is
 /// asked only when the parent does not have the controller: that is no limit, and takes nothing from anybody.
@@ -26,6 +26,11 @@ pub fn enable(instance: &Path, controller: &str) -> Result<(), CgroupError> {
         }
     }
     Ok(())
+}
+
+/// Whether the group may give the controller to its children.
+pub fn has(group: &Path, controller: Controller) -> bool {
+    lists(&group.join("cgroup.controllers"), controller.name())
 }
 
 fn lists(file: &Path, controller: &str) -> bool {
