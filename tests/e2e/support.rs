@@ -21,8 +21,13 @@ pub struct Server {
     flags: Vec<String>,
     /// The server is not to be root.
     user: Option<u32>,
+    /// It starts in this cgroup, into which root must put it.
+    group: Option<PathBuf>,
     pub url: String,
 }
+
+/// The user of a server that is not root, where the test is.
+pub const SOMEBODY: u32 = 54_321;
 
 /// A status code and a JSON body.
 #[derive(Debug)]
@@ -50,14 +55,18 @@ impl Server {
     pub fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, user: None, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
         server.restart();
         server
     }
 
     /// A server that is not root, also where the test is.
     pub fn rootless() -> Self {
-        const SOMEBODY: u32 = 54_321;
+        Self::rootless_in(None)
+    }
+
+    /// The same in this cgroup, for which the test must be root.
+    pub fn rootless_in(group: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let user = (fs::metadata(dir.path()).expect("there").uid() == 0).then_some(SOMEBODY);
         if let Some(user) = user {
@@ -65,7 +74,8 @@ impl Server {
             fs::copy(env!("CARGO_BIN_EXE_execgo-runtime"), dir.path().join("program")).expect("copied");
             std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("chown");
         }
-        let mut server = Self { child: None, dir, flags: Vec::new(), user, url: String::new() };
+        let mut server =
+            Self { child: None, dir, flags: Vec::new(), user, group: group.map(Path::to_owned), url: String::new() };
         server.restart();
         server
     }
@@ -108,12 +118,31 @@ impl Server {
         self.flags.push(flag.to_owned());
     }
 
+    /// For the next start.
+    pub fn group_for_next_start(&mut self, group: &Path) {
+        self.group = Some(group.to_owned());
+    }
+
     fn command(&self) -> Command {
         let mut command = match self.user {
             None => Command::new(env!("CARGO_BIN_EXE_execgo-runtime")),
             Some(user) => {
-                let mut command = Command::new(self.dir.path().join("program"));
-                command.uid(user).gid(user).current_dir(self.dir.path());
+                let program = self.dir.path().join("program");
+                let mut command = match &self.group {
+                    None => Command::new(program),
+                    Some(group) => {
+                        // With the same pid all along.
+                        let mut shell = Command::new("sh");
+                        let enter = "echo $$ > \"$0/cgroup.procs\" && user=$1 && shift && \
+                                     exec setpriv --reuid $user --regid $user --clear-groups \"$@\"";
+                        shell.args(["-c", enter]).arg(group).arg(user.to_string()).arg(program);
+                        shell
+                    }
+                };
+                if self.group.is_none() {
+                    command.uid(user).gid(user);
+                }
+                command.current_dir(self.dir.path());
                 command
             }
         };
