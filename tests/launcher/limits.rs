@@ -29,7 +29,8 @@ fn the_cpu_limit_ends_a_busy_command_with_sigxcpu() {
     assert_eq!(exit["status"], signaled(libc::SIGXCPU));
     let used =
         exit["usage"]["user_cpu_ms"].as_u64().expect("ms") + exit["usage"]["system_cpu_ms"].as_u64().expect("ms");
-    assert!((900..1900).contains(&used), "{used} ms");
+    // For the limit the kernel counts whole ticks, on a busy machine also some that were another's; here it tells exactly.
+    assert!((500..1900).contains(&used), "{used} ms");
 }
 
 #[test]
