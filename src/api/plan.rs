@@ -51,6 +51,11 @@ pub struct ResourceEnforcement {
     pub pids_max: Option<u64>,
     /// Whether the limit on processes is enforced.
     pub pids_enforced: bool,
+    /// Limit on the share of CPU time in thousandths of a core; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
+    /// Whether the limit on the share of CPU time is enforced.
+    pub cpu_enforced: bool,
     /// Whether a cgroup of its own holds the task. Then what is left of it is killed by its cgroup.
     pub cgroup_enforced: bool,
     /// Whether a death by the kernel's out-of-memory killer is recognised: the cgroup has a memory controller.
@@ -91,6 +96,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             memory_enforced,
             pids_max,
             pids_enforced,
+            cpu_millis,
+            cpu_enforced,
             cgroup_enforced,
             oom_detection,
         } = *enforcement;
@@ -102,6 +109,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             memory_enforced,
             pids_max,
             pids_enforced,
+            cpu_millis,
+            cpu_enforced,
             cgroup_enforced,
             oom_detection,
         }
@@ -118,6 +127,7 @@ impl Example for ExecutionPlan {
             degraded: true,
             fallback_reasons: vec![
                 "limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into(),
+                "limits.cpu_millis is not enforced: there is no cgroup with a cpu controller for tasks".into(),
             ],
             capability_warnings: vec![],
         }
@@ -134,6 +144,8 @@ impl Example for ResourceEnforcement {
             memory_enforced: true,
             pids_max: Some(64),
             pids_enforced: false,
+            cpu_millis: Some(1500),
+            cpu_enforced: false,
             cgroup_enforced: false,
             oom_detection: false,
         }

@@ -98,6 +98,10 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
     pub pids_max: Option<u64>,
+    /// Share of CPU time of the whole task, in thousandths of a core: 500 is half a core, 2000 two cores.
+    #[oai(validator(minimum(value = "10"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::cpu_millis", skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
     /// How many bytes of standard output a status answer inlines.
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
@@ -259,9 +263,10 @@ impl ExecutionSpec {
 
 impl ResourceLimits {
     fn fill(self, draft: &mut Draft) {
-        let Self { wall_time_ms, cpu_time_sec, memory_bytes, pids_max, stdout_max_bytes, stderr_max_bytes } = self;
+        let Self { wall_time_ms, cpu_time_sec, memory_bytes, pids_max, cpu_millis, stdout_max_bytes, stderr_max_bytes } =
+            self;
         (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
-        (draft.memory_bytes, draft.pids_max) = (memory_bytes, pids_max);
+        (draft.memory_bytes, draft.pids_max, draft.cpu_millis) = (memory_bytes, pids_max, cpu_millis);
         (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
     }
 }

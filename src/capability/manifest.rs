@@ -107,6 +107,7 @@ impl Manifest {
             ("chroot", self.sandbox.chroot),
             ("cgroup_memory", self.resources.memory_limit),
             ("cgroup_pids", self.resources.pids_limit),
+            ("cgroup_cpu", self.resources.cpu_quota),
             ("oom_detection", self.resources.oom_detection),
         ];
         offered.into_iter().filter(|(_, holds)| *holds).map(|(name, _)| name).collect()

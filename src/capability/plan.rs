@@ -24,6 +24,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     let cpu_time_enforced = limits.cpu_time_sec.is_some() && resources.rlimit_cpu;
     let memory_enforced = limits.memory_bytes.is_some() && (resources.memory_limit || resources.rlimit_memory);
     let pids_enforced = limits.pids_max.is_some() && resources.pids_limit;
+    let cpu_enforced = limits.cpu_millis.is_some() && resources.cpu_quota;
     if limits.cpu_time_sec.is_some() && !cpu_time_enforced {
         missing.push("limits.cpu_time_sec is not enforced: RLIMIT_CPU cannot be set here".into());
     }
@@ -35,6 +36,9 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     }
     if limits.pids_max.is_some() && !pids_enforced {
         missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
+    }
+    if limits.cpu_millis.is_some() && !cpu_enforced {
+        missing.push("limits.cpu_millis is not enforced: there is no cgroup with a cpu controller for tasks".into());
     }
     warnings.extend(without_effect(&spec.sandbox));
     let profile_fault = profile_mismatch(spec, manifest);
@@ -64,6 +68,8 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
             memory_enforced,
             pids_max: limits.pids_max,
             pids_enforced,
+            cpu_millis: limits.cpu_millis,
+            cpu_enforced,
             cgroup_enforced: resources.cgroup_writable,
             oom_detection: resources.oom_detection,
         },
@@ -219,6 +225,14 @@ mod tests {
         with_groups.resources.rlimit_memory = false;
         let plan = decide(limited.clone(), &with_groups).expect("planned");
         assert!(plan.resource_enforcement.pids_enforced && !plan.degraded, "{plan:?}");
+        let share = Draft { cpu_millis: Some(500), ..limited.clone() };
+        let plan = decide(share.clone(), &with_groups).expect("planned");
+        assert!(!plan.resource_enforcement.cpu_enforced && plan.fallback_reasons[0].contains("limits.cpu_millis"));
+        let strict = Draft { capability_mode: Some(CapabilityMode::Strict), ..share.clone() };
+        assert_eq!(decide(strict, &with_groups).expect_err("strict").missing, plan.fallback_reasons);
+        with_groups.resources.cpu_quota = true;
+        let plan = decide(share, &with_groups).expect("planned");
+        assert!(plan.resource_enforcement.cpu_enforced && !plan.degraded, "{plan:?}");
         let plan = decide(limited, &manifest()).expect("planned");
         assert!(plan.capability_warnings[0].contains("RLIMIT_AS") && !plan.resource_enforcement.oom_detection);
     }
@@ -257,7 +271,7 @@ mod tests {
         let strict_sandbox = Draft { requires_strict_sandbox: Some(true), ..draft() };
         let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..strict_sandbox.clone() };
         assert!(decide(sandboxed, &without_sandbox()).is_err());
-        let limited = Draft { pids_max: Some(4), ..strict_sandbox };
+        let limited = Draft { pids_max: Some(4), cpu_millis: Some(500), ..strict_sandbox };
         assert!(decide(limited, &without_sandbox()).expect("adaptive").degraded);
     }
 

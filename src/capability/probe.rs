@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::cgroups::Cgroups;
+use super::cgroups::{self, Cgroups};
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use super::peer;
 use crate::ledger::Capacity;
-use crate::sandbox::cgroup;
 use crate::sandbox::{self, BASE_NAME, SandboxAnswers};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
@@ -75,7 +74,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     let cgroup_writable = holds("cgroup_writable", cgroups.writable());
     let memory_limit = holds("memory_limit, oom_detection", cgroups.memory.clone());
     let pids_limit = holds("pids_limit", cgroups.pids.clone());
-    holds("cpu_quota", Some("this version does not limit the share of CPU time".into()));
+    let cpu_quota = holds("cpu_quota", cgroups.cpu.clone());
     let layers = &mut answers.sandbox;
     for (name, disabled, fault) in [
         ("disable_landlock", settings.disable_landlock, &mut layers.landlock),
@@ -119,22 +118,23 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             cgroup_writable,
             memory_limit,
             pids_limit,
-            cpu_quota: false,
+            cpu_quota,
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
-        degraded: !(rlimit_cpu && memory_limit && pids_limit && sandbox.is_whole()),
+        degraded: !(rlimit_cpu && memory_limit && pids_limit && cpu_quota && sandbox.is_whole()),
         warnings,
         overrides,
     }
 }
 
 /// The hidden role: tries what changes the process that tries it. With a user's number and the directory that is the
-/// root of sandboxes it prints all answers as JSON; with files of cgroups it joins those.
+/// root of sandboxes it prints all answers as JSON; with the JSON of a cgroup it enters that.
 #[must_use]
 pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let Some(uid) = args.first().and_then(|uid| uid.to_str()?.parse().ok()) else { return join(&args) };
+    let argument = args.first().and_then(|argument| argument.to_str()).unwrap_or_default();
+    let Ok(uid) = argument.parse() else { return enter(argument) };
     let base = args.get(1).map_or(Path::new(BASE_NAME), Path::new);
     // The limits come last: they hold for what is forked, too.
     let sandbox = match SingleThreaded::at_process_start() {
@@ -153,15 +153,14 @@ pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// Whoever asks reads the reason of a failure on standard error.
-fn join(gates: &[OsString]) -> ExitCode {
-    let entered = gates.iter().try_for_each(|gate| cgroup::enter(Path::new(gate)));
-    entered.map_or_else(
-        |error| {
+fn enter(cgroup: &str) -> ExitCode {
+    match cgroups::enter(cgroup) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             drop(write!(io::stderr(), "{error}"));
             ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+        }
+    }
 }
 
 /// Each layer by itself; without the first there is no sandbox at all.

@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use super::Exit;
 use crate::api::TaskStatusResponse;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
-use crate::config::{self, Config, Flags, Log, LogFormat, Retention};
+use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
 use crate::metrics::Metrics;
 use crate::server::{self, Context};
@@ -51,7 +51,7 @@ impl Serve {
                 for warning in &loaded.warnings {
                     tracing::warn!("{warning}");
                 }
-                run(loaded.config)
+                run(loaded)
             }
             Err(invalid) => {
                 for line in invalid.to_string().lines() {
@@ -64,8 +64,8 @@ impl Serve {
 }
 
 /// Runs the server with this configuration until it is told to stop.
-fn run(config: Config) -> ExitCode {
-    match serve(config) {
+fn run(loaded: Loaded) -> ExitCode {
+    match serve(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -75,7 +75,9 @@ fn run(config: Config) -> ExitCode {
     }
 }
 
-fn serve(mut config: Config) -> anyhow::Result<()> {
+fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    let root_is_given = !loaded.is_default("capability.cgroup_root");
+    let mut config = loaded.config;
     let mut data_dir = DataDir::open(&config.runtime.data_dir)?;
     data_dir.path().clone_into(&mut config.runtime.data_dir);
     let (writer, readers) = store::open(&data_dir.database())?;
@@ -83,10 +85,15 @@ fn serve(mut config: Config) -> anyhow::Result<()> {
     // Before the dispatcher, which launches what waits.
     let cgroups = Cgroups::find(&CgroupSettings {
         root: config.capability.cgroup_root.clone(),
+        root_is_given,
         disabled: config.capability.disable_cgroup,
         data_dir: data_dir.path().to_owned(),
         noted_in: data_dir.run_dir().join("cgroups"),
     });
+    if let Some(group) = &cgroups.delegated {
+        tracing::info!(group = %group.display(), "the tasks' cgroups are in the group that was delegated to this server");
+        group.clone_into(&mut config.capability.cgroup_root);
+    }
     let settings = dispatcher_settings(&config, &data_dir, &cgroups);
     let results_in = data_dir.path().to_owned();
     let write_result = Box::new(move |task: &Task| {
@@ -167,7 +174,8 @@ fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeS
         disable_linux_sandbox: config.capability.disable_linux_sandbox,
         disable_landlock: config.capability.disable_landlock,
         disable_seccomp: config.capability.disable_seccomp,
-        sandbox_uid: config.sandbox.uid_base,
+        // The first one is no task's.
+        sandbox_uid: config.sandbox.uid_base.saturating_add(1),
         disable_cgroup: config.capability.disable_cgroup,
         allow_tasks: config.server.allow_tasks,
         capacity: config.capacity(),

@@ -48,6 +48,10 @@ pub struct Submission {
     #[arg(long, value_name = "N", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
     pids_max: Option<u64>,
 
+    /// Share of CPU time in thousandths of a core
+    #[arg(long, value_name = "N", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    cpu_millis: Option<u64>,
+
     /// process or linux_sandbox
     #[arg(long, value_name = "PROFILE", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
     profile: Option<String>,
@@ -93,6 +97,7 @@ impl Submission {
             memory_bytes,
             cpu_time_sec,
             pids_max,
+            cpu_millis,
             profile,
             cwd_subdir,
             tenant,
@@ -118,6 +123,7 @@ impl Submission {
                     ("cpu_time_sec", json!(cpu_time_sec)),
                     ("memory_bytes", json!(memory_bytes)),
                     ("pids_max", json!(pids_max)),
+                    ("cpu_millis", json!(cpu_millis)),
                 ]),
             ),
             ("sandbox", object([("profile", json!(profile)), ("workspace_subdir", json!(cwd_subdir))])),

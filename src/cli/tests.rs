@@ -107,7 +107,7 @@ fn json_is_sent_as_it_is_from_the_argument_or_a_file() {
 fn the_short_form_says_only_what_was_given() {
     assert_eq!(posted(&["--", "true"]), json!({"execution": {"kind": "command", "program": "true", "args": []}}));
     let all = posted(
-        &"--task-id t --env A=1 --env B=x=y --wall-time-ms 5 --memory-bytes 6 --cpu-time-sec 7 --pids-max 8 \
+        &"--task-id t --env A=1 --env B=x=y --wall-time-ms 5 --memory-bytes 6 --cpu-time-sec 7 --pids-max 8 --cpu-millis 9 \
           --profile linux_sandbox --cwd-subdir sub --tenant acme --owner me --label k=v -- ls -l --env"
             .split_whitespace()
             .collect::<Vec<_>>(),
@@ -115,7 +115,7 @@ fn the_short_form_says_only_what_was_given() {
     let wanted = json!({
         "task_id": "t",
         "execution": {"kind": "command", "program": "ls", "args": ["-l", "--env"], "env": {"A": "1", "B": "x=y"}},
-        "limits": {"wall_time_ms": 5, "memory_bytes": 6, "cpu_time_sec": 7, "pids_max": 8},
+        "limits": {"wall_time_ms": 5, "memory_bytes": 6, "cpu_time_sec": 7, "pids_max": 8, "cpu_millis": 9},
         "sandbox": {"profile": "linux_sandbox", "workspace_subdir": "sub"},
         "control_context": {"tenant": "acme", "owner": "me", "labels": {"k": "v"}},
     });

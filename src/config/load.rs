@@ -118,6 +118,12 @@ impl Loaded {
         self.origins.get(key).cloned().unwrap_or_else(|| Origin::Default.to_string())
     }
 
+    /// Whether nobody has set `key`.
+    #[must_use]
+    pub fn is_default(&self, key: &str) -> bool {
+        self.origin(key) == Origin::Default.to_string()
+    }
+
     /// Every key with its value and origin, in the order of `config/default.yaml`; each tenant is one.
     #[must_use]
     pub fn effective(&self) -> Vec<Effective> {

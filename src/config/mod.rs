@@ -118,7 +118,7 @@ pub struct Capability {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sandbox {
-    /// The first of the users that sandboxed tasks get where the runtime is root.
+    /// The first of the users that sandboxes get where the runtime is root: pid 1's; the others are for tasks.
     pub uid_base: u32,
     pub uid_count: u32,
 }

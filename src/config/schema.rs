@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     key("capability.disable_cgroup", Kind::Switch).alias("EXECGO_RUNTIME_DISABLE_CGROUP").flag("--disable-cgroup"),
     key("capability.cgroup_root", Kind::AbsolutePath).flag("--cgroup-root"),
     key("sandbox.uid_base", number(1_000, 2_000_000_000)),
-    key("sandbox.uid_count", number(1, 2_000_000_000)),
+    key("sandbox.uid_count", number(2, 2_000_000_000)),
     key("log.filter", Kind::LogFilter),
     key("log.format", Kind::Choice(&["text", "json"])),
 ];

@@ -35,7 +35,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("capability.disable_cgroup", ["true", "0", "yes"]),
     ("capability.cgroup_root", ["/a", "/b", "/c"]),
     ("sandbox.uid_base", ["1000", "2000", "3000"]),
-    ("sandbox.uid_count", ["1", "2", "3"]),
+    ("sandbox.uid_count", ["2", "3", "4"]),
     ("log.filter", ["debug", "warn,a=trace", "off"]),
     ("log.format", ["json", "text", "json"]),
 ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, RUN_DIR, SandboxRequest, ScriptFile, WORKSPACE};
-use crate::sandbox::cgroup::{GroupSpec, Instance};
+use crate::sandbox::cgroup::{GroupLimits, GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
 use crate::task::spec::Action;
 use crate::task::state::LaunchId;
@@ -22,7 +22,7 @@ pub struct LaunchSettings {
     pub inherited_env: BTreeMap<String, String>,
     /// Where the tasks' groups are made.
     pub cgroups: Option<Instance>,
-    /// The users of sandboxed tasks: this many from this one on.
+    /// The users of sandboxes: this many from this one on, at least two.
     pub sandbox_uids: (u32, u32),
 }
 
@@ -79,21 +79,25 @@ fn group(task: &Task, settings: &LaunchSettings) -> Option<GroupSpec> {
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced && enforced.oom_detection);
     let pids_max = enforced.pids_max.filter(|_| enforced.pids_enforced);
+    let cpu_millis = enforced.cpu_millis.filter(|_| enforced.cpu_enforced);
+    let limits = GroupLimits { memory_bytes, pids_max, cpu_millis };
     match &settings.cgroups {
-        Some(instance) => Some(instance.launch(&launch_id.to_string(), memory_bytes, pids_max)),
-        None => (memory_bytes.or(pids_max).is_some()).then(|| GroupSpec::nowhere(memory_bytes, pids_max)),
+        Some(instance) => Some(instance.launch(&launch_id.to_string(), limits)),
+        None => (limits != GroupLimits::default()).then(|| GroupSpec::nowhere(limits)),
     }
 }
 
-/// The layers that the plan promises. The user is derived from the task's place, so that tasks that run at the same
-/// time have different ones.
+/// The layers that the plan promises. The first user is that of every sandbox's pid 1; the task's is one of the others,
+/// derived from its place, so that tasks that run at the same time have different ones.
 fn sandbox(task: &Task, launch_id: LaunchId, (first, count): (u32, u32)) -> Option<SandboxRequest> {
     let SandboxLayers { namespaces, rootless, landlock, seccomp } = task.plan().sandbox_layers?;
-    let offset = u32::try_from(launch_id.place() % u64::from(count.max(1))).unwrap_or(0);
+    let of_tasks = count.saturating_sub(1).max(1);
+    let offset = u32::try_from(launch_id.place() % u64::from(of_tasks)).unwrap_or(0);
     let requested = &task.spec().sandbox;
     let rootfs = requested.rootfs.as_ref().filter(|_| requested.chroot).map(PathBuf::from);
-    let uid = (!rootless).then(|| first.saturating_add(offset));
-    Some(SandboxRequest { namespaces, uid, rootfs, landlock, seccomp })
+    let uid = (!rootless).then(|| first.saturating_add(1).saturating_add(offset));
+    let init_uid = (!rootless).then_some(first);
+    Some(SandboxRequest { namespaces, uid, init_uid, rootfs, landlock, seccomp })
 }
 
 fn command_line(
@@ -120,7 +124,7 @@ fn command_line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::spec::DraftKind;
+    use crate::task::spec::{DraftKind, Namespaces};
     use crate::task::testing::{at, new_task};
     use crate::task::{CapabilityMode, Draft};
 
@@ -162,6 +166,26 @@ mod tests {
         let request = launched(Draft { program: Some("ls".into()), env, ..Draft::default() });
         let names: Vec<_> = request.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(names, ["LANG=C", "PATH=/own", "X=1"]);
+    }
+
+    #[test]
+    fn no_task_has_the_user_of_pid_1() {
+        let mut new = new_task("t");
+        let namespaces = Namespaces::default();
+        new.plan.sandbox_layers = Some(SandboxLayers { namespaces, rootless: false, landlock: true, seccomp: true });
+        let task = Task::submit(new.clone(), 1).task().clone();
+        let users = |place, range| {
+            let request = sandbox(&task, LaunchId::of_test(place, 2), range).expect("layers");
+            (request.init_uid, request.uid)
+        };
+        let range = (200_000, 3);
+        assert_eq!(users(4, range), (Some(200_000), Some(200_001)));
+        assert_eq!(users(5, range), (Some(200_000), Some(200_002)));
+        assert_eq!(users(6, (200_000, 2)), (Some(200_000), Some(200_001)));
+        new.plan.sandbox_layers = Some(SandboxLayers { namespaces, rootless: true, landlock: true, seccomp: true });
+        let rootless = Task::submit(new, 1).task().clone();
+        let request = sandbox(&rootless, LaunchId::of_test(4, 2), range).expect("layers");
+        assert_eq!((request.init_uid, request.uid), (None, None));
     }
 
     #[test]

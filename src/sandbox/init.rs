@@ -1,5 +1,6 @@
 //! Pid 1 of a sandbox: reaps, says how the command ended, and ends; the kernel then kills whatever is left. It ends,
 //! too, when its shim is gone. It runs nothing of the task's and hears nothing of the task's: all signals are blocked.
+//! Where the runtime is root it has a user of its own, that of no task and not root.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,18 +16,23 @@ const MESSAGE_BYTES: usize = 1 + 4;
 const EXITED: u8 = 0;
 const SIGNALED: u8 = 1;
 
-/// Watches `command`, the child of this process; `shim` is the line on which its end is told. Returns the exit code.
+/// Watches `command`, the child of this process, as the user `uid`; `shim` is the line on which its end is told. Returns
+/// the exit code.
 #[must_use]
-pub fn supervise(shim: &OwnedFd, command: Pid) -> i32 {
-    match confine_itself().and_then(|()| until_the_end(shim, command)) {
+pub fn supervise(shim: &OwnedFd, command: Pid, uid: Option<u32>) -> i32 {
+    match confine_itself(uid).and_then(|()| until_the_end(shim, command)) {
         Ok(()) => 0,
         // Without a word to the shim, which calls the task lost.
         Err(_) => 1,
     }
 }
 
-fn confine_itself() -> io::Result<()> {
+fn confine_itself(uid: Option<u32>) -> io::Result<()> {
     set_name(c"execgo-init")?;
+    if let Some(uid) = uid {
+        identity::become_user(uid)?;
+    }
+    // Only now, for a change of the user makes it dumpable or not by a setting of the host.
     identity::not_dumpable()?;
     identity::drop_capabilities()?;
     identity::no_new_privileges()

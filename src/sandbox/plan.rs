@@ -182,7 +182,7 @@ fn links(layout: &Layout) -> Vec<SandboxStep> {
 }
 
 fn confinement(request: &SandboxRequest) -> Vec<SandboxStep> {
-    let mut steps = Vec::new();
+    let mut steps = vec![SandboxStep::NewCgroupNamespace];
     if request.landlock {
         steps.push(SandboxStep::Landlock);
     }

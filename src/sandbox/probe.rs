@@ -9,7 +9,7 @@ use super::base::Base;
 use super::plan::{Place, plan};
 use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
-use crate::sys::fork::SingleThreaded;
+use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::socket::{self, Blocking, Received};
 use crate::sys::{identity, landlock, process};
 use crate::task::spec::Namespaces;
@@ -66,7 +66,7 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
     // Any directory will do, for nothing is written.
     let place = Place { workspace: PathBuf::from("/usr"), script: None, own_ids };
     let attempt = |namespaces, landlock, seccomp| {
-        let request = SandboxRequest { namespaces, uid, rootfs: None, landlock, seccomp };
+        let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp };
         let plan = plan(&request, base.layout(), &place);
         let steps: Vec<_> = plan.place.into_iter().chain(plan.confinement).collect();
         made(single, &request, &steps)
@@ -91,7 +91,7 @@ fn made(single: &SingleThreaded, request: &SandboxRequest, steps: &[SandboxStep]
         Err(error) => return Some(format!("socketpair: {error}")),
     };
     let keep = [theirs.as_raw_fd()];
-    let child = single.clone_into(request.flags(), &keep, move || {
+    let child = single.clone_into(Birthplace { namespaces: request.flags(), cgroup: None }, &keep, move || {
         let answer = failure_of(steps).unwrap_or_default();
         // One byte more than the answer, for no message is empty.
         let _ = socket::send(theirs.as_fd(), format!("{answer}\n").as_bytes(), Blocking::Yes);

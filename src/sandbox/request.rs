@@ -20,6 +20,9 @@ pub struct SandboxRequest {
     pub namespaces: Namespaces,
     /// The user that the command becomes. Absent: the runtime is no root, and a user namespace holds its own user.
     pub uid: Option<u32>,
+    /// The user that pid 1 becomes, who is no task's; absent with [`Self::uid`].
+    #[serde(default)]
+    pub init_uid: Option<u32>,
     /// The task's root file system, read-only. Absent: the system directories of the host.
     pub rootfs: Option<PathBuf>,
     pub landlock: bool,

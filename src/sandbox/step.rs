@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{landlock, seccomp};
 use crate::sys::mount::{self, Forbids, Reach};
-use crate::sys::{identity, network};
+use crate::sys::{fork, identity, network};
 
 /// One thing that is done, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum SandboxStep {
     Mask(&'static str),
     /// Nothing is written any more to the file system that is mounted there.
     Seal(&'static str),
+    /// By the command itself, which has joined its groups.
+    NewCgroupNamespace,
     Landlock,
     DropBoundingSet,
     BecomeUser(u32),
@@ -113,6 +115,7 @@ impl SandboxStep {
                 let forbids = Forbids { write: true, devices: true, exec: false };
                 mount::forbid(mount::at(Path::new(path))?.as_fd(), forbids, Reach::One)
             }
+            Self::NewCgroupNamespace => fork::new_cgroup_namespace(),
             Self::Landlock => landlock::restrict(),
             Self::DropBoundingSet => identity::drop_bounding_set(),
             Self::BecomeUser(uid) => identity::become_user(*uid),
@@ -146,6 +149,7 @@ impl fmt::Display for SandboxStep {
             Self::ReadOnly(path) => write!(f, "make {path} read-only"),
             Self::Mask(path) => write!(f, "mask {path}"),
             Self::Seal(path) => write!(f, "seal {path}"),
+            Self::NewCgroupNamespace => f.write_str("unshare CLONE_NEWCGROUP"),
             Self::Landlock => f.write_str("landlock_restrict_self"),
             Self::DropBoundingSet => f.write_str("prctl PR_CAPBSET_DROP"),
             Self::BecomeUser(uid) => write!(f, "setresuid {uid}"),

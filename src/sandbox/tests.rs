@@ -29,7 +29,7 @@ fn of_rootfs() -> Layout {
 }
 
 fn planned(namespaces: Namespaces, uid: Option<u32>, layout: &Layout) -> String {
-    let request = SandboxRequest { namespaces, uid, rootfs: None, landlock: true, seccomp: true };
+    let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock: true, seccomp: true };
     let task = Path::new("/data/tasks/t");
     let script = Some(task.join("script.sh"));
     let place = Place { workspace: task.join("workspace"), script, own_ids: (1000, 1001) };

@@ -10,12 +10,13 @@ use super::prepare::Logs;
 use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
-use crate::sandbox::cgroup::Gate;
+use crate::sandbox::cgroup::{Gate, GroupDir};
 use crate::sandbox::{Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, WORKSPACE, plan};
 use crate::sys::process;
 use crate::sys::rlimit::Limit;
 
-/// All steps. With a [`Step::ForkCommand`] in it, the first part is the sandbox's pid 1's, and the rest its child's.
+/// All steps. With a [`Step::ForkCommand`] in it, the first part is the sandbox's pid 1's, and the rest its child's,
+/// which is forked into `directory`.
 ///
 /// # Errors
 /// Names what cannot be prepared.
@@ -24,9 +25,10 @@ pub fn steps(
     base: Option<&Base>,
     logs: Logs,
     gates: Vec<Gate>,
+    directory: Option<GroupDir>,
 ) -> Result<Vec<Step>, StepError> {
     let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, base, request)).transpose()?;
-    let has_init = request.sandbox.as_ref().is_some_and(|sandbox| sandbox.namespaces.pid);
+    let has_init = has_init(request);
     let SandboxPlan { place, confinement } =
         plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
     let mut steps = Vec::new();
@@ -34,16 +36,17 @@ pub fn steps(
         steps.push(Step::NewGroup);
         steps.extend(place.into_iter().map(Step::Sandbox));
         // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
-        steps.push(Step::ForkCommand);
+        steps.push(Step::ForkCommand(directory));
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
-        steps.push(Step::NewSession);
+        steps.extend([Step::NewSession, Step::OfferAsVictim]);
     } else {
         steps.push(Step::DieWithShim(process::getpid()));
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
-        steps.push(Step::NewSession);
+        // With the host's /proc, for not every sandbox without a pid namespace has one.
+        steps.extend([Step::NewSession, Step::OfferAsVictim]);
         steps.extend(place.into_iter().map(Step::Sandbox));
     }
-    steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(directory(request)?)]);
+    steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(working_dir(request)?)]);
     steps.extend([Step::UnblockSignals, Step::CloseOnExec]);
     let becomes_another = confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
     steps.extend(confinement.into_iter().map(Step::Sandbox));
@@ -59,13 +62,19 @@ pub fn steps(
     Ok(steps)
 }
 
+/// Whether the sandbox has a pid 1, which forks the command.
+#[must_use]
+pub fn has_init(request: &LaunchRequest) -> bool {
+    request.sandbox.as_ref().is_some_and(|sandbox| sandbox.namespaces.pid)
+}
+
 fn program(request: &LaunchRequest) -> Result<Program, StepError> {
     let name = || request.argv.first().map_or("", String::as_str);
     Program::new(&request.argv, &request.env).map_err(|error| StepError::new(format_args!("execve {}", name()), error))
 }
 
 /// The working directory by the name that it has where the command is.
-fn directory(request: &LaunchRequest) -> Result<CString, StepError> {
+fn working_dir(request: &LaunchRequest) -> Result<CString, StepError> {
     let path = match request.working_dir.strip_prefix(workspace(request)) {
         Ok(inside) if request.sandbox.is_some() => Path::new(WORKSPACE).join(inside),
         _ => request.working_dir.clone(),

@@ -4,12 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::prepare::Logs;
-use super::sequence::steps;
+use super::sequence::{has_init, steps};
 use super::step::{Step, StepError};
-use crate::launcher::protocol::LaunchRequest;
-use crate::sandbox::cgroup::Gate;
+use crate::launcher::protocol::{LaunchRequest, SandboxRequest};
+use crate::sandbox::cgroup::{Entry, GroupDir};
 use crate::sandbox::{self, Base, Mounts};
-use crate::sys::fork::SingleThreaded;
+use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::process::{self, End, Pid, Signal};
 use crate::sys::socket::{self, Blocking, Received};
 
@@ -55,32 +55,40 @@ pub fn spawn(
     request: &LaunchRequest,
     base: Option<&Base>,
     logs: Logs,
-    gates: Vec<Gate>,
+    entry: Entry,
 ) -> Result<Command, StepError> {
     let failed = |call: &'static str| move |error| StepError::new(call, error);
     let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
-    let steps = steps(request, base, logs, gates)?;
+    let Entry { gates, directory } = entry;
+    let (of_first, of_command) = if has_init(request) { (None, directory) } else { (directory, None) };
+    let steps = steps(request, base, logs, gates, of_command)?;
     let names = steps.iter().map(|step| (step.to_string(), step.is_of_sandbox())).collect();
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
-    let Some(sandbox) = &request.sandbox else {
+    if request.sandbox.is_none() && of_first.is_none() {
         // Moved, so that the parent's copies are closed when fork returns.
         let pid = single.fork(&keep, move || run(&steps, 0, &theirs)).map_err(failed("fork"))?;
         return with_pidfd(pid, ours, names);
-    };
-    let (init, line) = if sandbox.namespaces.pid {
+    }
+    let (init, line) = if has_init(request) {
         let (init, line) = socket::pair().map_err(failed("socketpair"))?;
         keep.push(line.as_raw_fd());
         (Some(init), Some(line))
     } else {
         (None, None)
     };
-    let made = single.clone_into(sandbox.flags(), &keep, move || match line {
-        Some(line) => run_init(single, steps, theirs, &line),
+    let namespaces = request.sandbox.as_ref().map(SandboxRequest::flags).unwrap_or_default();
+    let init_uid = request.sandbox.as_ref().and_then(|sandbox| sandbox.init_uid);
+    let birthplace = Birthplace { namespaces, cgroup: of_first.as_ref().map(GroupDir::as_fd) };
+    let made = single.clone_into(birthplace, &keep, move || match line {
+        Some(line) => run_init(single, steps, theirs, &line, init_uid),
         None => run(&steps, 0, &theirs),
     });
-    let (pid, pidfd) = made.map_err(|error| StepError::new("clone3", error).in_sandbox())?;
+    let (pid, pidfd) = made.map_err(|error| {
+        let failed = StepError::new(of_first.as_ref().map_or("clone3".to_owned(), ToString::to_string), error);
+        if request.sandbox.is_some() { failed.in_sandbox() } else { failed }
+    })?;
     // Without it the end is seen a little later.
-    let mounts = process::mount_namespace(pid).ok();
+    let mounts = request.sandbox.as_ref().and_then(|_| process::mount_namespace(pid).ok());
     Ok(Command { pid, pidfd, sync: Some(ours), init, mounts, names })
 }
 
@@ -97,20 +105,27 @@ fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Com
 }
 
 /// Pid 1 of a sandbox: makes it, forks the command into it, and watches.
-fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd) -> i32 {
-    let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand)).unwrap_or(steps.len());
+fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd, uid: Option<u32>) -> i32 {
+    let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand(_))).unwrap_or(steps.len());
     let rest = steps.split_off(fork);
     if !perform(&steps, 0, sync.as_fd()) {
         return STEP_FAILED_EXIT_CODE;
     }
     let mut keep = vec![sync.as_raw_fd()];
-    keep.extend(rest.iter().filter_map(Step::descriptor));
-    let forked = single.fork(&keep, || run(&rest, fork, &sync));
+    keep.extend(rest.iter().skip(1).filter_map(Step::descriptor));
+    let child = || run(&rest, fork, &sync);
+    let forked = match rest.first() {
+        Some(Step::ForkCommand(Some(directory))) => {
+            let birthplace = Birthplace { cgroup: Some(directory.as_fd()), ..Birthplace::default() };
+            single.clone_into(birthplace, &keep, child).map(|(command, _)| command)
+        }
+        _ => single.fork(&keep, child),
+    };
     match forked {
         Ok(command) => {
             // The logs and the line to the shim are the command's alone now.
             drop((rest, sync));
-            sandbox::supervise(line, command)
+            sandbox::supervise(line, command, uid)
         }
         Err(error) => {
             tell_failure(fork, &error, sync.as_fd());

@@ -7,16 +7,19 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use super::program::Program;
-use crate::sandbox::cgroup::{CgroupError, Gate};
+use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
 use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, signal};
+use crate::sys::{fd, memory, signal};
 use crate::task::{Exit, ExitStatus, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
 const MAX_STEP_BYTES: usize = 4096;
+
+/// Of 1000: half the machine's memory is added to what the command uses when the kernel looks for whom to kill.
+const OOM_SCORE_ADJ: i32 = 500;
 
 /// A step of a launch failed: "mkdir /x: No such file or directory".
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,8 @@ pub enum Step {
     NewSession,
     /// Of the sandbox's pid 1, whom no session needs: one costs the kernel a group of its scheduler.
     NewGroup,
+    /// Rather this than anything else of the machine's.
+    OfferAsVictim,
     Stdout(File),
     Stderr(File),
     ChangeDirectory(CString),
@@ -98,8 +103,8 @@ pub enum Step {
     Limit(Limit),
     /// Part of `linux_sandbox`.
     Sandbox(SandboxStep),
-    /// The process is pid 1 of a sandbox and forks the command's, which goes on with the rest.
-    ForkCommand,
+    /// The process is pid 1 of a sandbox and forks the command's, into this group, which goes on with the rest.
+    ForkCommand(Option<GroupDir>),
     /// Until the start record is written. Everything that can fail comes before, but for the exec.
     AwaitGo,
     Exec(Program),
@@ -116,6 +121,7 @@ impl Step {
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
             Self::NewGroup => process::new_group(),
+            Self::OfferAsVictim => memory::offer_as_victim(OOM_SCORE_ADJ),
             Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
             Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
@@ -123,7 +129,7 @@ impl Step {
             Self::CloseOnExec => fd::close_all_on_exec(),
             Self::Limit(limit) => limit.apply(),
             Self::Sandbox(step) => step.perform(mounts),
-            Self::ForkCommand => Ok(()),
+            Self::ForkCommand(_) => Ok(()),
             Self::AwaitGo => await_go(shim),
             Self::Exec(program) => Err(program.exec()),
         }
@@ -137,15 +143,16 @@ impl Step {
         match self {
             Self::Stdout(file) | Self::Stderr(file) => Some(file.as_raw_fd()),
             Self::JoinCgroup(gate) => Some(gate.fd()),
+            Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
             | Self::NewSession
             | Self::NewGroup
+            | Self::OfferAsVictim
             | Self::ChangeDirectory(_)
             | Self::UnblockSignals
             | Self::CloseOnExec
             | Self::Limit(_)
             | Self::Sandbox(_)
-            | Self::ForkCommand
             | Self::AwaitGo
             | Self::Exec(_) => None,
         }
@@ -154,7 +161,7 @@ impl Step {
     /// Its failure is the sandbox's.
     #[must_use]
     pub const fn is_of_sandbox(&self) -> bool {
-        matches!(self, Self::Sandbox(_) | Self::ForkCommand)
+        matches!(self, Self::Sandbox(_) | Self::ForkCommand(_))
     }
 }
 
@@ -165,6 +172,7 @@ impl fmt::Display for Step {
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
             Self::NewGroup => f.write_str("setpgid"),
+            Self::OfferAsVictim => write!(f, "set oom_score_adj {OOM_SCORE_ADJ}"),
             Self::Stdout(_) => f.write_str("dup2 stdout.log"),
             Self::Stderr(_) => f.write_str("dup2 stderr.log"),
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),
@@ -172,7 +180,8 @@ impl fmt::Display for Step {
             Self::CloseOnExec => f.write_str("close_range"),
             Self::Limit(limit) => write!(f, "setrlimit {}", limit.name()),
             Self::Sandbox(step) => step.fmt(f),
-            Self::ForkCommand => f.write_str("fork in the sandbox"),
+            Self::ForkCommand(None) => f.write_str("fork in the sandbox"),
+            Self::ForkCommand(Some(directory)) => directory.fmt(f),
             Self::AwaitGo => f.write_str("wait for the start record"),
             Self::Exec(program) => write!(f, "execve {program}"),
         }

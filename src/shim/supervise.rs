@@ -68,8 +68,8 @@ fn start(
     let logs = prepare(request)?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
-    let gates = cgroup.as_ref().map(Group::gates).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, base, logs, gates)?;
+    let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
+    let command = spawn(single, request, base, logs, entry)?;
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {

@@ -10,7 +10,7 @@ use super::terminate;
 use super::timeline::{Due, Timeline};
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::{LaunchRequest, Report};
-use crate::sandbox::cgroup::{Facts, Group};
+use crate::sandbox::cgroup::{CpuTime, Facts, Group};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, ChildrenUsage, End, Reaped};
@@ -229,12 +229,15 @@ impl Watch {
     }
 }
 
+/// The group's word first: it counts what nobody waited for, too.
 fn usage(children: ChildrenUsage, facts: Facts) -> Usage {
     let ChildrenUsage { user_cpu_ms, system_cpu_ms, max_rss_bytes } = children;
+    let Facts { cpu, oom_kills: _, memory_peak_bytes } = facts;
+    let CpuTime { user_ms, system_ms } = cpu.unwrap_or(CpuTime { user_ms: user_cpu_ms, system_ms: system_cpu_ms });
     Usage {
-        user_cpu_ms: Some(user_cpu_ms),
-        system_cpu_ms: Some(system_cpu_ms),
+        user_cpu_ms: Some(user_ms),
+        system_cpu_ms: Some(system_ms),
         max_rss_bytes: Some(max_rss_bytes),
-        memory_peak_bytes: facts.memory_peak_bytes,
+        memory_peak_bytes,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::fd;
@@ -39,42 +39,60 @@ impl SingleThreaded {
     pub fn fork(&self, keep: &[RawFd], child: impl FnOnce() -> i32) -> io::Result<Pid> {
         // SAFETY: there is one thread, so the child finds the allocator and all else unlocked and whole.
         let pid = unsafe { libc::fork() };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
         match Pid::from_raw(pid) {
-            Some(_) if pid < 0 => Err(io::Error::last_os_error()),
             Some(pid) => Ok(pid),
             None => run_child(keep, child),
         }
     }
 
-    /// As [`Self::fork`], into the new namespaces that `namespaces` names (clone3(2)), with every signal at its default
+    /// As [`Self::fork`], into the given namespaces and cgroup (clone3(2)), with every signal at its default
     /// disposition. Also gives the child's pidfd, close-on-exec.
     ///
     /// # Errors
-    /// As clone3(2): `EPERM` where the namespaces are not ours to make, `ENOSPC` and `EUSERS` when there are too many.
+    /// As clone3(2): `EPERM` where the namespaces are not ours to make, `ENOSPC` and `EUSERS` when there are too many;
+    /// with a cgroup, `E2BIG` before Linux 5.7, `EACCES` where it is not ours, `EBUSY` where it has groups below it.
     pub fn clone_into(
         &self,
-        namespaces: NamespaceFlags,
+        birthplace: Birthplace<'_>,
         keep: &[RawFd],
         child: impl FnOnce() -> i32,
     ) -> io::Result<(Pid, OwnedFd)> {
-        // From <linux/sched.h>; libc has it as an int, which it does not fit.
+        // From <linux/sched.h>; libc has them as int, which they do not fit.
         const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
         let mut pidfd: libc::c_int = -1;
         // SAFETY: all zero is a valid `clone_args`.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = namespaces.0 | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
+        args.flags = birthplace.namespaces.0 | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
+        if let Some(cgroup) = birthplace.cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        }
         args.pidfd = (&raw mut pidfd).addr() as u64;
         args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
         // SAFETY: without a stack and without CLONE_VM this is a fork: the child has a copy of our memory, in which,
         // with one thread, nothing is locked. The kernel writes to `pidfd`, which lives.
         let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
         match i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            Some(_) if pid < 0 => Err(io::Error::last_os_error()),
             // SAFETY: the kernel has made this descriptor for us.
             Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
             None => run_child(keep, child),
         }
     }
+}
+
+/// Where a process comes into the world, besides where its parent is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Birthplace<'a> {
+    pub namespaces: NamespaceFlags,
+    /// The directory of a group of version 2, open. The child does not get the descriptor.
+    pub cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Namespaces to be made with a process.
@@ -97,6 +115,19 @@ impl NamespaceFlags {
     #[must_use]
     pub const fn and(self, other: Self, wanted: bool) -> Self {
         if wanted { Self(self.0 | other.0) } else { self }
+    }
+}
+
+/// Leaves the cgroup namespace for one of its own, whose roots are the groups that this process is in now
+/// (cgroup_namespaces(7)). Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// As unshare(2): `EPERM`, and `ENOSPC` beyond `user.max_cgroup_namespaces`.
+pub fn new_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: with this flag unshare changes what names of groups this process sees, and no memory and no descriptor.
+    match unsafe { libc::unshare(libc::CLONE_NEWCGROUP) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -216,6 +216,7 @@ mod tests {
         cpu_time_sec: Some(2),
         memory_bytes: Some(1 << 20),
         pids_max: None,
+        cpu_millis: None,
         stdout_max_bytes: 1,
         stderr_max_bytes: 1,
     };

@@ -42,6 +42,10 @@ pub struct ResourceEnforcement {
     pub memory_enforced: bool,
     pub pids_max: Option<u64>,
     pub pids_enforced: bool,
+    pub cpu_millis: Option<u64>,
+    /// Plans of earlier servers do not have it.
+    #[serde(default)]
+    pub cpu_enforced: bool,
     pub cgroup_enforced: bool,
     pub oom_detection: bool,
 }

@@ -64,6 +64,8 @@ pub struct Limits {
     pub cpu_time_sec: Option<u64>,
     pub memory_bytes: Option<u64>,
     pub pids_max: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u64>,
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
     pub stderr_max_bytes: u64,
@@ -159,6 +161,7 @@ pub struct Draft {
     pub cpu_time_sec: Option<u64>,
     pub memory_bytes: Option<u64>,
     pub pids_max: Option<u64>,
+    pub cpu_millis: Option<u64>,
     pub stdout_max_bytes: Option<u64>,
     pub stderr_max_bytes: Option<u64>,
     pub profile: Option<Profile>,

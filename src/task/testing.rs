@@ -22,6 +22,8 @@ pub fn new_task(id: &str) -> NewTask {
                 memory_enforced: false,
                 pids_max: None,
                 pids_enforced: false,
+                cpu_millis: None,
+                cpu_enforced: false,
                 cgroup_enforced: false,
                 oom_detection: false,
             },

@@ -10,6 +10,8 @@ use super::spec::{
 
 /// Largest integer that every JSON client can hold exactly (2^53 − 1); the bound of every limit.
 pub const MAX_INTEGER: u64 = 9_007_199_254_740_991;
+/// Least `limits.cpu_millis`, in thousandths of a core: the kernel's least quota is a millisecond, here of each 100.
+pub const MIN_CPU_MILLIS: u64 = 10;
 /// `limits.wall_time_ms` when the client names none: five minutes.
 pub const DEFAULT_WALL_TIME_MS: u64 = 300_000;
 /// `limits.stdout_max_bytes` and `stderr_max_bytes` when the client names none: 4 MiB.
@@ -51,6 +53,7 @@ impl Draft {
             cpu_time_sec,
             memory_bytes,
             pids_max,
+            cpu_millis,
             stdout_max_bytes,
             stderr_max_bytes,
             profile,
@@ -79,6 +82,7 @@ impl Draft {
             cpu_time_sec: positive("limits.cpu_time_sec", cpu_time_sec)?,
             memory_bytes: positive("limits.memory_bytes", memory_bytes)?,
             pids_max: positive("limits.pids_max", pids_max)?,
+            cpu_millis: at_least(MIN_CPU_MILLIS, "limits.cpu_millis", cpu_millis)?,
             stdout_max_bytes: stream("limits.stdout_max_bytes", stdout_max_bytes)?,
             stderr_max_bytes: stream("limits.stderr_max_bytes", stderr_max_bytes)?,
         };
@@ -165,9 +169,13 @@ fn subdir(raw: Option<String>) -> Checked<Option<String>> {
 }
 
 fn positive(path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
+    at_least(1, path, value)
+}
+
+fn at_least(least: u64, path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
     match value {
-        Some(n) if n == 0 || n > MAX_INTEGER => {
-            Err(InvalidField::new(path, format!("must be an integer from 1 to {MAX_INTEGER}, not {n}")))
+        Some(n) if n < least || n > MAX_INTEGER => {
+            Err(InvalidField::new(path, format!("must be an integer from {least} to {MAX_INTEGER}, not {n}")))
         }
         checked => Ok(checked),
     }
@@ -284,9 +292,12 @@ mod tests {
             assert_eq!(fault(Draft { cpu_time_sec: Some(bad), ..draft() }), "limits.cpu_time_sec");
             assert_eq!(fault(Draft { memory_bytes: Some(bad), ..draft() }), "limits.memory_bytes");
             assert_eq!(fault(Draft { pids_max: Some(bad), ..draft() }), "limits.pids_max");
+            assert_eq!(fault(Draft { cpu_millis: Some(bad), ..draft() }), "limits.cpu_millis");
             assert_eq!(fault(Draft { stdout_max_bytes: Some(bad), ..draft() }), "limits.stdout_max_bytes");
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }
+        assert_eq!(fault(Draft { cpu_millis: Some(MIN_CPU_MILLIS - 1), ..draft() }), "limits.cpu_millis");
+        assert!(Draft { cpu_millis: Some(MIN_CPU_MILLIS), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
         assert!(Draft { wall_time_ms: Some(MAX_INTEGER), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
     }
 

@@ -129,10 +129,33 @@ fn a_sandboxed_task_has_its_limits_too() {
 }
 
 #[test]
+fn two_busy_processes_share_what_the_task_may_have_of_a_core() {
+    let Some(server) = server_with(&["cpu_quota"], &[]) else { return };
+    let busy = "import os, time\nchild = os.fork()\nuntil = time.monotonic() + 1.5\n\
+                while time.monotonic() < until: pass\nif child: os.wait()";
+    let mut request = python(busy, &json!({"cpu_millis": 200}));
+    request["policy"] = json!({"capability_mode": "strict"});
+    let id = server.submit(&request);
+    let throttled = |dir: &PathBuf| {
+        let stat = fs::read_to_string(dir.join("cpu.stat")).ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok())
+    };
+    eventually("the kernel holds it back", || groups(&server).iter().find_map(throttled).filter(|times| *times > 0));
+    let status = server.wait(&id);
+    let of = |name: &str| status["usage"][name].as_u64().expect("a number");
+    let used = of("user_cpu_ms") + of("system_cpu_ms");
+    assert_eq!(status["status"], "success", "{status}");
+    assert!(used > 0 && used * 2 < of("duration_ms"), "{status}");
+    let enforced = &status["execution_plan"]["resource_enforcement"];
+    assert_eq!((&enforced["cpu_millis"], &enforced["cpu_enforced"]), (&json!(200), &json!(true)));
+    assert_eq!(groups(&server), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn the_plan_says_what_the_task_sees_and_the_kernel_holds() {
-    let Some(server) = server_with(&["memory_limit", "pids_limit"], &[]) else { return };
+    let Some(server) = server_with(&["memory_limit", "pids_limit", "cpu_quota"], &[]) else { return };
     let mut request = sh("cat /proc/self/cgroup; echo end; until [ -e go ]; do sleep 0.02; done");
-    request["limits"] = json!({"memory_bytes": 64 * MIB, "pids_max": 20});
+    request["limits"] = json!({"memory_bytes": 64 * MIB, "pids_max": 20, "cpu_millis": 500});
     request["policy"] = json!({"capability_mode": "strict"});
     let id = server.submit(&request);
     let status = server.until_output(&id, "end");
@@ -150,6 +173,9 @@ fn the_plan_says_what_the_task_sees_and_the_kernel_holds() {
     let value = |files: &[&str]| groups.iter().find_map(|group| number(group, files));
     assert_eq!(value(&["memory.limit_in_bytes", "memory.max"]), Some(64 * MIB));
     assert_eq!(value(&["pids.max"]), Some(20));
+    let share = ["cpu.cfs_quota_us", "cpu.max"];
+    let share = groups.iter().flat_map(|group| share.map(|file| fs::read_to_string(group.join(file)).ok())).flatten();
+    assert!(share.into_iter().any(|share| ["50000\n", "50000 100000\n"].contains(&share.as_str())), "{groups:?}");
     let swap = value(&["memory.memsw.limit_in_bytes", "memory.swap.max"]);
     assert!(swap.is_none_or(|swap| swap == 64 * MIB || swap == 0), "{swap:?}");
     fs::write(server.task_dir(&id).join("workspace/go"), "").expect("written");

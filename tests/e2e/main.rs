@@ -3,6 +3,7 @@
 mod cgroups;
 mod cli;
 mod concurrency;
+mod delegation;
 mod ledger;
 mod lifecycle;
 mod outcomes;

@@ -129,6 +129,9 @@ fn without_cgroups_limits_hold_inside_the_task_as_the_plan_says() {
     let pids = server.run(&limited("true", &json!({"pids_max": 5})));
     assert_eq!(pids["execution_plan"]["resource_enforcement"]["pids_enforced"], false);
     assert!(pids["execution_plan"]["fallback_reasons"][0].as_str().is_some_and(|r| r.contains("pids_max")));
+    let share = server.run(&limited("true", &json!({"cpu_millis": 500})));
+    assert_eq!(share["execution_plan"]["resource_enforcement"]["cpu_enforced"], false);
+    assert!(share["execution_plan"]["fallback_reasons"][0].as_str().is_some_and(|r| r.contains("cpu_millis")));
     let types = server.event_types(pids["task_id"].as_str().expect("an id"));
     assert_eq!(types[3], "degraded");
 }

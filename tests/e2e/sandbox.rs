@@ -97,6 +97,40 @@ fn a_task_has_a_pid_namespace_with_its_own_processes_alone() {
 }
 
 #[test]
+fn a_task_does_not_see_where_its_cgroups_are() {
+    let server = need_sandbox!();
+    for pid in [true, false] {
+        // `0::/`, and in version 1 as many more as there are hierarchies.
+        let status = server.run(&boxed_with("cut -d: -f3 /proc/self/cgroup", &json!({"namespaces": {"pid": pid}})));
+        assert!(!stdout(&status).is_empty() && stdout(&status).lines().all(|path| path == "/"), "{status}");
+    }
+}
+
+#[test]
+fn the_command_is_offered_to_the_out_of_memory_killer_and_nobody_else_is() {
+    let server = need_sandbox!();
+    let score = |pid: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("readable");
+        text.trim().parse::<i32>().expect("a number")
+    };
+    let own = score("self");
+    let script = "cat /proc/self/oom_score_adj; echo end; until [ -e go ]; do sleep 0.02; done";
+    for (request, has_init) in [
+        (sh(script), false),
+        (boxed(script), true),
+        (boxed_with(script, &json!({"namespaces": {"pid": false}})), false),
+    ] {
+        let id = server.submit(&request);
+        let status = server.until_output(&id, "end");
+        assert_eq!(stdout(&status), format!("{}\nend\n", own.max(500)), "{status}");
+        assert_eq!(score(&status["shim_pid"].to_string()), own, "the shim");
+        assert_eq!(score(&status["pid"].to_string()), if has_init { own } else { own.max(500) }, "{status}");
+        fs::write(server.task_dir(&id).join("workspace/go"), "").expect("written");
+        assert_eq!(server.wait(&id)["status"], "success");
+    }
+}
+
+#[test]
 fn a_task_has_no_privilege_at_all() {
     let server = need_sandbox!();
     let status = server.run(&boxed("id -u; id -G; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; hostname"));
@@ -122,6 +156,35 @@ fn two_tasks_are_two_users() {
     let server = need_sandbox!();
     let users = [server.run(&boxed("id -u")), server.run(&boxed("id -u"))];
     assert_ne!(stdout(&users[0]), stdout(&users[1]));
+}
+
+#[test]
+fn pid_1_is_neither_root_nor_the_task_s_user_and_holds_nothing() {
+    if !is_root("pid 1 has a user of its own") {
+        return;
+    }
+    let server = need_sandbox!();
+    let id = server.submit(&boxed("id -u; echo end; until [ -e go ]; do sleep 0.02; done"));
+    let status = server.until_output(&id, "end");
+    let proc = Path::new("/proc").join(status["pid"].to_string());
+    let of = |name: &str| {
+        let text = fs::read_to_string(proc.join("status")).expect("readable");
+        let line = text.lines().find(|line| line.starts_with(name)).expect("there").to_owned();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("pid 1 has become another user", || (of("Uid:")[0] != "0").then_some(()));
+    eventually("it has confined itself", || (of("NoNewPrivs:") == ["1"]).then_some(()));
+    let uids = of("Uid:");
+    assert!(uids.iter().all(|uid| *uid == uids[0]) && of("Gid:") == uids && of("Groups:").is_empty(), "{uids:?}");
+    assert_ne!(stdout(&status).lines().next(), Some(uids[0].as_str()), "the task's user");
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(of(set), ["0000000000000000"], "{set}");
+    }
+    for stream in ["0", "1", "2"] {
+        assert_eq!(fs::read_link(proc.join("fd").join(stream)).expect("readable"), Path::new("/dev/null"));
+    }
+    fs::write(server.task_dir(&id).join("workspace/go"), "").expect("written");
+    assert_eq!(server.wait(&id)["status"], "success");
 }
 
 #[test]
@@ -377,6 +440,8 @@ fn without_a_pid_namespace_the_command_is_the_shim_s_child() {
 #[test]
 fn a_runtime_that_is_not_root_has_the_same_sandbox() {
     let Some(server) = whole(Server::rootless()) else { return };
+    let bare = boxed_with("cat /proc/self/oom_score_adj", &json!({"namespaces": {"pid": false}}));
+    assert_eq!(server.run(&bare)["exit_code"], 1, "there is no /proc, and the command runs all the same");
     let script = "/bin/true; /bin/true; echo $$; ls /proc | grep -c '^[0-9]'; hostname; \
                   grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status | cut -f2 | sort -u; echo kept > file; id -u";
     let status = server.run(&boxed(script));

@@ -30,8 +30,13 @@ pub struct Server {
     flags: Vec<String>,
     /// The server is not to be root.
     pub user: Option<u32>,
+    /// It starts in this cgroup, into which root must put it.
+    group: Option<PathBuf>,
     pub url: String,
 }
+
+/// The user of a server that is not root, where the test is.
+pub const SOMEBODY: u32 = 54_321;
 
 /// A status code and a JSON body.
 #[derive(Debug)]
@@ -59,7 +64,7 @@ impl Server {
     pub fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, user: None, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
         server.restart();
         server
     }
@@ -70,6 +75,15 @@ impl Server {
 
     /// A server that is not root, also where the test is.
     pub fn rootless_with_flags(flags: &[&str]) -> Self {
+        Self::rootless_server(flags, None)
+    }
+
+    /// The same in this cgroup, for which the test must be root.
+    pub fn rootless_in(group: &Path) -> Self {
+        Self::rootless_server(&[], Some(group))
+    }
+
+    fn rootless_server(flags: &[&str], group: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let user = (fs::metadata(dir.path()).expect("there").uid() == 0).then_some(SOMEBODY);
         if let Some(user) = user {
@@ -78,7 +92,8 @@ impl Server {
             std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("chown");
         }
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, user, url: String::new() };
+        let group = group.map(Path::to_owned);
+        let mut server = Self { child: None, dir, flags, user, group, url: String::new() };
         server.restart();
         server
     }
@@ -121,12 +136,31 @@ impl Server {
         self.flags.push(flag.to_owned());
     }
 
+    /// For the next start.
+    pub fn group_for_next_start(&mut self, group: &Path) {
+        self.group = Some(group.to_owned());
+    }
+
     fn command(&self) -> Command {
         let mut command = match self.user {
             None => Command::new(program()),
             Some(user) => {
-                let mut command = Command::new(self.dir.path().join("program"));
-                command.uid(user).gid(user).current_dir(self.dir.path());
+                let program = self.dir.path().join("program");
+                let mut command = match &self.group {
+                    None => Command::new(program),
+                    Some(group) => {
+                        // With the same pid all along.
+                        let mut shell = Command::new("sh");
+                        let enter = "echo $$ > \"$0/cgroup.procs\" && user=$1 && shift && \
+                                     exec setpriv --reuid $user --regid $user --clear-groups \"$@\"";
+                        shell.args(["-c", enter]).arg(group).arg(user.to_string()).arg(program);
+                        shell
+                    }
+                };
+                if self.group.is_none() {
+                    command.uid(user).gid(user);
+                }
+                command.current_dir(self.dir.path());
                 command
             }
         };
@@ -289,9 +323,6 @@ impl Drop for Server {
         remove_cgroups(&self.data_dir().join("run/cgroups"));
     }
 }
-
-/// The user of a rootless server that a test of root's starts.
-pub const SOMEBODY: u32 = 54_321;
 
 /// The runtime of this build, or the one that `EXECGO_RUNTIME_BIN` names, for tests that were carried elsewhere.
 fn program() -> PathBuf {

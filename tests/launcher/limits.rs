@@ -29,8 +29,9 @@ fn the_cpu_limit_ends_a_busy_command_with_sigxcpu() {
     assert_eq!(exit["status"], signaled(libc::SIGXCPU));
     let used =
         exit["usage"]["user_cpu_ms"].as_u64().expect("ms") + exit["usage"]["system_cpu_ms"].as_u64().expect("ms");
-    // An emulated processor counts as used what it waits for its turn on the host.
-    assert!((900..1900 * u64::from(patience())).contains(&used), "{used} ms");
+    // For the limit the kernel counts whole ticks, on a busy machine also some that were another's; here it tells
+    // exactly. An emulated processor counts as used what it waits for its turn on the host.
+    assert!((500..1900 * u64::from(patience())).contains(&used), "{used} ms");
 }
 
 #[test]
@@ -38,12 +39,12 @@ fn a_cgroup_that_cannot_be_joined_or_limited_is_told_and_removed() {
     let mut rig = Rig::start();
     let dir = rig.dir.path().join("plain/1-2");
     let mut request = rig.request("a", &["/bin/true"]);
-    let mut cgroup = json!({"version": "v1", "memory": dir, "pids": null, "memory_bytes": null, "pids_max": null});
+    let mut cgroup = json!({"version": "v1", "memory": dir, "pids": null, "cpu": null, "limits": {}});
     request["cgroup"] = cgroup.clone();
     let step = format!("join the cgroup {}", dir.display());
     assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));
     let mut request = rig.request("b", &["/bin/true"]);
-    cgroup["memory_bytes"] = json!(4096);
+    cgroup["limits"]["memory_bytes"] = json!(4096);
     request["cgroup"] = cgroup;
     let step = format!("write 4096 to {}/memory.limit_in_bytes", dir.display());
     assert_eq!(rig.run(&request)["status"], launch_failed(step, libc::ENOENT));

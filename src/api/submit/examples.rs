@@ -44,6 +44,7 @@ impl Example for ResourceLimits {
             cpu_time_sec: Some(30),
             memory_bytes: Some(268_435_456),
             pids_max: Some(64),
+            cpu_millis: Some(1500),
             stdout_max_bytes: Some(65_536),
             stderr_max_bytes: Some(65_536),
         }

@@ -1,12 +1,10 @@
 //! The group of one launch: made before the command's process, entered by it, and ended on drop.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CgroupError, Controller, GroupSpec, Version, end, make_instance, put, v1, v2};
+use super::{CgroupError, Controller, Entry, GroupLimits, GroupSpec, Version, end, make_instance, put, v1, v2};
 
 /// A group that is there. Dropping it kills what is in it and removes it.
 #[derive(Debug)]
@@ -14,19 +12,20 @@ pub struct Group {
     spec: GroupSpec,
 }
 
-/// What a group knows about the whole task.
+/// What a group knows about the whole task, waited for or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// `None` where the group has no file for it.
+    pub cpu: Option<CpuTime>,
     /// `None` where the kernel does not count.
     pub oom_kills: Option<u64>,
     pub memory_peak_bytes: Option<u64>,
 }
 
-/// The open file by which a process puts itself into a group. Close-on-exec.
-#[derive(Debug)]
-pub struct Gate {
-    group: PathBuf,
-    file: File,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuTime {
+    pub user_ms: u64,
+    pub system_ms: u64,
 }
 
 impl Group {
@@ -42,44 +41,41 @@ impl Group {
             )),
             (Some(_) | None, _) => Ok(()),
         };
-        missing(spec.memory_bytes, &spec.memory, "memory")?;
-        missing(spec.pids_max, &spec.pids, "processes")?;
+        let GroupLimits { memory_bytes, pids_max, cpu_millis } = spec.limits;
+        missing(memory_bytes, &spec.memory, "memory")?;
+        missing(pids_max, &spec.pids, "processes")?;
+        missing(cpu_millis, &spec.cpu, "the share of CPU time")?;
         let group = Self { spec: spec.clone() };
         for dir in spec.dirs() {
             make_dir(spec, &dir)?;
         }
-        if let (Some(dir), Some(bytes)) = (&spec.memory, spec.memory_bytes) {
+        if let (Some(dir), Some(bytes)) = (&spec.memory, memory_bytes) {
             match spec.version {
                 Version::V1 => v1::limit_memory(dir, bytes)?,
                 Version::V2 => v2::limit_memory(dir, bytes)?,
             }
         }
-        if let (Some(dir), Some(max)) = (&spec.pids, spec.pids_max) {
+        if let (Some(dir), Some(max)) = (&spec.pids, pids_max) {
             // No machine has more, and the kernel refuses a number beyond its own maximum.
             put(dir, "pids.max", &if max < MOST_PIDS { max.to_string() } else { "max".to_owned() })?;
+        }
+        if let (Some(dir), Some(millis)) = (&spec.cpu, cpu_millis) {
+            // The same of cores.
+            let quota_us = (millis < MOST_CPU_MILLIS).then(|| millis * CPU_PERIOD_US / 1000);
+            match spec.version {
+                Version::V1 => v1::limit_cpu(dir, quota_us)?,
+                Version::V2 => v2::limit_cpu(dir, quota_us)?,
+            }
         }
         Ok(group)
     }
 
-    /// The files by which a process enters, to be opened before its fork.
+    /// Opens the way into it.
     ///
     /// # Errors
     /// Names the group.
-    pub fn gates(&self) -> Result<Vec<Gate>, CgroupError> {
-        let open = |group: PathBuf| {
-            let opened = File::options().write(true).open(group.join(gate(self.spec.version)));
-            match opened {
-                Ok(file) => Ok(Gate { group, file }),
-                Err(error) => Err(CgroupError::new(join_step(&group), error)),
-            }
-        };
-        self.spec.dirs().into_iter().map(open).collect()
-    }
-
-    /// The same files by name.
-    #[must_use]
-    pub fn gate_paths(&self) -> Vec<PathBuf> {
-        self.spec.dirs().into_iter().map(|dir| dir.join(gate(self.spec.version))).collect()
+    pub fn entry(&self) -> Result<Entry, CgroupError> {
+        self.spec.entry()
     }
 
     /// Kills what is in the group, as far as one look finds it.
@@ -89,12 +85,19 @@ impl Group {
 
     #[must_use]
     pub fn facts(&self) -> Facts {
-        let Some(dir) = &self.spec.memory else { return Facts::default() };
-        let (oom_kills, memory_peak_bytes) = match self.spec.version {
-            Version::V1 => (v1::oom_kills(dir), v1::memory_peak(dir)),
-            Version::V2 => (v2::oom_kills(dir), v2::memory_peak(dir)),
-        };
-        Facts { oom_kills, memory_peak_bytes }
+        let GroupSpec { version, memory, cpu, .. } = &self.spec;
+        match version {
+            Version::V1 => Facts {
+                cpu: cpu.as_deref().and_then(v1::cpu_time),
+                oom_kills: memory.as_deref().and_then(v1::oom_kills),
+                memory_peak_bytes: memory.as_deref().and_then(v1::memory_peak),
+            },
+            Version::V2 => Facts {
+                cpu: self.spec.dirs().first().and_then(|dir| v2::cpu_time(dir)),
+                oom_kills: memory.as_deref().and_then(v2::oom_kills),
+                memory_peak_bytes: memory.as_deref().and_then(v2::memory_peak),
+            },
+        }
     }
 }
 
@@ -104,56 +107,21 @@ impl Drop for Group {
     }
 }
 
-impl Gate {
-    /// To be kept open in the child.
-    #[must_use]
-    pub fn fd(&self) -> RawFd {
-        self.file.as_raw_fd()
-    }
-
-    /// Puts the calling process, which has one thread, into the group. Allocates nothing.
-    ///
-    /// # Errors
-    /// As write(2) to that file.
-    pub fn enter(&self) -> io::Result<()> {
-        // One write of this one byte, whole or not at all.
-        (&self.file).write(b"0").map(|_| ())
-    }
-}
-
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join_step(&self.group))
-    }
-}
-
-/// Puts the calling process, which has one thread, into the group of this file.
-///
-/// # Errors
-/// As open(2) and write(2).
-pub fn enter(gate: &Path) -> io::Result<()> {
-    File::options().write(true).open(gate)?.write_all(b"0")
-}
-
 /// `PID_MAX_LIMIT` of 64-bit kernels.
 const MOST_PIDS: u64 = 4 << 20;
 
-const fn gate(version: Version) -> &'static str {
-    match version {
-        Version::V1 => v1::GATE,
-        Version::V2 => v2::GATE,
-    }
-}
+/// Sixty-four thousand cores.
+const MOST_CPU_MILLIS: u64 = 64_000_000;
 
-fn join_step(group: &Path) -> String {
-    format!("join the cgroup {}", group.display())
-}
+/// Microseconds; the kernel's own default. In each such time a group may use its quota.
+pub(super) const CPU_PERIOD_US: u64 = 100_000;
 
 fn make_dir(spec: &GroupSpec, dir: &Path) -> Result<(), CgroupError> {
     let made = match fs::create_dir(dir) {
         // Whoever found the instance's group empty may have removed it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let used = [(Controller::Memory, &spec.memory), (Controller::Pids, &spec.pids)];
+            let used =
+                [(Controller::Memory, &spec.memory), (Controller::Pids, &spec.pids), (Controller::Cpu, &spec.cpu)];
             let used: Vec<_> = used.into_iter().filter(|(_, dir)| dir.is_some()).map(|(each, _)| each).collect();
             let instance = dir.parent().unwrap_or(dir);
             make_instance(spec.version, instance, &used)?;
@@ -175,9 +143,11 @@ mod tests {
 
     #[test]
     fn a_limit_without_a_group_is_refused_by_name() {
-        let error = Group::make(&GroupSpec::nowhere(Some(1), None)).expect_err("refused");
-        assert!(error.step.contains("memory"), "{error:?}");
-        assert!(Group::make(&GroupSpec::nowhere(None, Some(1))).expect_err("refused").step.contains("processes"));
-        assert!(Group::make(&GroupSpec::nowhere(None, None)).is_ok());
+        let none = GroupLimits::default();
+        let refused = |limits| Group::make(&GroupSpec::nowhere(limits)).expect_err("refused").step;
+        assert!(refused(GroupLimits { memory_bytes: Some(1), ..none }).contains("memory"));
+        assert!(refused(GroupLimits { pids_max: Some(1), ..none }).contains("processes"));
+        assert!(refused(GroupLimits { cpu_millis: Some(10), ..none }).contains("CPU"));
+        assert!(Group::make(&GroupSpec::nowhere(none)).is_ok());
     }
 }

@@ -1,10 +1,13 @@
 //! Control groups, versions 1 and 2 (cgroups(7)): one group for the runtime's instance, below it one for each launch.
 //!
-//! Nothing is ever moved but a child of ours, which joins by itself: a single-threaded process that writes `0` into the
-//! `tasks` file of version 1 waits for nobody, while a pid written into `cgroup.procs` waits for the kernel's grace
-//! period. No limit is written outside our own groups, and no mount is touched.
+//! Nothing is ever moved but a child of ours, and the server itself at its start in a group that was given to it. In version 1 it joins by itself: a single-threaded process that writes `0`
+//! into `tasks` waits for nobody. In version 2 it is made in its group (`CLONE_INTO_CGROUP`, Linux 5.7). A pid that is
+//! written into `cgroup.procs` would wait for the kernel's grace period, 8 to 16 ms. No limit is written outside our own
+//! groups, and no mount is touched.
 
+mod delegated;
 mod end;
+mod entry;
 mod group;
 mod known;
 mod mounts;
@@ -19,8 +22,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use delegated::Delegated;
 pub use end::{end_all_but, end_launch, end_spec, kill_spec, remove_instances};
-pub use group::{Facts, Gate, Group, enter};
+pub use entry::{Entry, Gate, GroupDir};
+pub use group::{CpuTime, Facts, Group};
 pub use known::known;
 
 /// The parent of all instances' groups on a host of version 1.
@@ -38,10 +43,11 @@ pub enum Version {
 pub enum Controller {
     Memory,
     Pids,
+    Cpu,
 }
 
 impl Controller {
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Pids];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Pids, Self::Cpu];
 
     /// The kernel's name.
     #[must_use]
@@ -49,6 +55,7 @@ impl Controller {
         match self {
             Self::Memory => "memory",
             Self::Pids => "pids",
+            Self::Cpu => "cpu",
         }
     }
 }
@@ -59,6 +66,7 @@ pub struct Instance {
     pub version: Version,
     pub memory: Option<PathBuf>,
     pub pids: Option<PathBuf>,
+    pub cpu: Option<PathBuf>,
 }
 
 /// The group of one launch, to be made by its shim.
@@ -69,10 +77,21 @@ pub struct GroupSpec {
     pub memory: Option<PathBuf>,
     /// The directory whose `pids` controller holds the task.
     pub pids: Option<PathBuf>,
+    /// The directory whose `cpu` controller holds the task.
+    pub cpu: Option<PathBuf>,
+    #[serde(default)]
+    pub limits: GroupLimits,
+}
+
+/// What a group limits; absent is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLimits {
     /// Bytes, swap included.
     pub memory_bytes: Option<u64>,
     /// Processes and threads.
     pub pids_max: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u64>,
 }
 
 /// A step with a cgroup failed: "mkdir /sys/fs/cgroup/x".
@@ -117,32 +136,37 @@ impl Instance {
         Ok(mounts::v1_dir(controller.name(), &mounts, &own)?.join(OWN_NAME).join(name))
     }
 
-    /// The group of one launch.
+    /// The group of one launch. Each directory costs a launch its part, and that of version 1's `cpu` is for limits
+    /// alone: memory is counted in the other, and `pids` closes a group to forks when it is killed.
     #[must_use]
-    pub fn launch(&self, name: &str, memory_bytes: Option<u64>, pids_max: Option<u64>) -> GroupSpec {
-        let Self { version, memory, pids } = self;
+    pub fn launch(&self, name: &str, limits: GroupLimits) -> GroupSpec {
+        let Self { version, memory, pids, cpu } = self;
         let below = |dir: &Option<PathBuf>| dir.as_ref().map(|dir| dir.join(name));
-        GroupSpec { version: *version, memory: below(memory), pids: below(pids), memory_bytes, pids_max }
+        let alone = memory.is_none() && pids.is_none();
+        let cpu = below(cpu).filter(|_| limits.cpu_millis.is_some() || alone);
+        GroupSpec { version: *version, memory: below(memory), pids: below(pids), cpu, limits }
     }
 
     /// Each directory once.
     #[must_use]
     pub fn dirs(&self) -> Vec<PathBuf> {
-        distinct(self.memory.as_ref(), self.pids.as_ref())
+        let Self { version: _, memory, pids, cpu } = self;
+        distinct([memory, pids, cpu])
     }
 }
 
 impl GroupSpec {
     /// A group that cannot be had: making it fails when a limit is asked for.
     #[must_use]
-    pub const fn nowhere(memory_bytes: Option<u64>, pids_max: Option<u64>) -> Self {
-        Self { version: Version::V2, memory: None, pids: None, memory_bytes, pids_max }
+    pub const fn nowhere(limits: GroupLimits) -> Self {
+        Self { version: Version::V2, memory: None, pids: None, cpu: None, limits }
     }
 
     /// Each directory once; that of `pids` first, since nothing is forked any more where it has been closed.
     #[must_use]
     pub fn dirs(&self) -> Vec<PathBuf> {
-        distinct(self.pids.as_ref(), self.memory.as_ref())
+        let Self { version: _, memory, pids, cpu, limits: _ } = self;
+        distinct([pids, memory, cpu])
     }
 
     /// The groups in which it is made.
@@ -152,8 +176,14 @@ impl GroupSpec {
     }
 }
 
-fn distinct(one: Option<&PathBuf>, other: Option<&PathBuf>) -> Vec<PathBuf> {
-    one.into_iter().chain(other.filter(|other| Some(*other) != one)).cloned().collect()
+fn distinct(dirs: [&Option<PathBuf>; 3]) -> Vec<PathBuf> {
+    let mut distinct: Vec<PathBuf> = Vec::new();
+    for dir in dirs.into_iter().flatten() {
+        if !distinct.contains(dir) {
+            distinct.push(dir.clone());
+        }
+    }
+    distinct
 }
 
 /// Makes the instance's group and what is missing above it, and gives its children the controllers of version 2.
@@ -221,10 +251,15 @@ mod tests {
     #[test]
     fn a_launch_has_one_directory_where_the_controllers_share_a_hierarchy() {
         let dir = || Some(PathBuf::from("/c/i"));
-        let v2 = Instance { version: Version::V2, memory: dir(), pids: dir() };
-        assert_eq!(v2.launch("1-2", None, None).dirs(), [PathBuf::from("/c/i/1-2")]);
-        let v1 = Instance { version: Version::V1, memory: dir(), pids: Some("/p/i".into()) };
-        assert_eq!(v1.launch("1-2", None, None).dirs(), [PathBuf::from("/p/i/1-2"), PathBuf::from("/c/i/1-2")]);
+        let limits = GroupLimits { cpu_millis: Some(500), ..GroupLimits::default() };
+        let v2 = Instance { version: Version::V2, memory: dir(), pids: dir(), cpu: dir() };
+        assert_eq!(v2.launch("1-2", limits).dirs(), [PathBuf::from("/c/i/1-2")]);
+        let v1 = Instance { version: Version::V1, memory: dir(), pids: Some("/p/i".into()), cpu: Some("/q/i".into()) };
+        let three = ["/p/i/1-2", "/c/i/1-2", "/q/i/1-2"].map(PathBuf::from);
+        assert_eq!(v1.launch("1-2", limits).dirs(), three);
+        assert_eq!(v1.launch("1-2", GroupLimits::default()).dirs(), three[..2], "no share of CPU time is asked for");
+        let cpu_alone = Instance { memory: None, pids: None, ..v1 };
+        assert_eq!(cpu_alone.launch("1-2", GroupLimits::default()).dirs(), three[2..]);
     }
 
     #[test]

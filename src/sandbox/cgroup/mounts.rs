@@ -11,11 +11,23 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 /// The directory of our own group in the hierarchy that has the controller; the hierarchy's root where our own group
 /// cannot be seen (in a container that has another part of the hierarchy mounted).
 pub fn v1_dir(controller: &str, mountinfo: &str, own: &str) -> io::Result<PathBuf> {
-    let mounts: Vec<Mount> = mountinfo.lines().filter_map(mount).filter(|mount| mount.has(controller)).collect();
+    let mounts = mountinfo.lines().filter_map(|line| mount(line, "cgroup"));
+    let mounts: Vec<Mount> = mounts.filter(|mount| mount.has(controller)).collect();
     let group = own_group(controller, own);
     let seen = mounts.iter().filter_map(|mount| mount.dir_of(group?)).find(|dir| dir.is_dir());
     let dir = seen.or_else(|| mounts.first().map(|mount| mount.point.clone()));
     dir.ok_or_else(|| io::Error::other(format!("no cgroup hierarchy with a {controller} controller is mounted")))
+}
+
+/// The directory of our own group in the hierarchy of version 2.
+pub fn v2_dir(mountinfo: &str, own: &str) -> io::Result<PathBuf> {
+    let missing = |what: &str| io::Error::other(what.to_owned());
+    let group = own.lines().find_map(|line| line.strip_prefix("0::"));
+    let group = group.ok_or_else(|| missing("this process is in no cgroup of version 2"))?;
+    let mut mounts = mountinfo.lines().filter_map(|line| mount(line, "cgroup2")).peekable();
+    mounts.peek().ok_or_else(|| missing("no cgroup hierarchy of version 2 is mounted"))?;
+    let seen = mounts.filter_map(|mount| mount.dir_of(group)).find(|dir| dir.is_dir());
+    seen.ok_or_else(|| missing(&format!("the cgroup {group} of this process cannot be seen here")))
 }
 
 /// Whether the path is in a cgroup file system of version 2.
@@ -28,12 +40,13 @@ pub fn is_cgroup(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&found.filesystem_type()))
 }
 
-/// A mounted hierarchy of version 1.
+/// A mounted hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {
     /// The group that is seen at the mount point.
     root: PathBuf,
     point: PathBuf,
+    /// None in version 2.
     controllers: Vec<String>,
 }
 
@@ -51,13 +64,14 @@ impl Mount {
 }
 
 /// `36 25 0:31 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory`
-fn mount(line: &str) -> Option<Mount> {
+fn mount(line: &str, wanted: &str) -> Option<Mount> {
     let (fields, file_system) = line.split_once(" - ")?;
     let mut fields = fields.split(' ').skip(3);
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
     let mut file_system = file_system.split(' ');
     let (kind, options) = (file_system.next()?, file_system.nth(1)?);
-    (kind == "cgroup").then(|| Mount { root, point, controllers: options.split(',').map(str::to_owned).collect() })
+    let controllers = || options.split(',').filter(|_| kind == "cgroup").map(str::to_owned).collect();
+    (kind == wanted).then(|| Mount { root, point, controllers: controllers() })
 }
 
 /// `4:memory,hugetlb:/a/b` gives `/a/b`.
@@ -126,9 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn our_own_group_of_version_2_is_found() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir_all(dir.path().join("user.slice/x.scope")).expect("made");
+        let info = format!(
+            "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n40 31 0:37 / {} rw - cgroup2 cgroup2 rw\n",
+            dir.path().display()
+        );
+        let find = |own: &str| v2_dir(&info, own).map_err(|error| error.to_string());
+        assert_eq!(find("4:memory:/a\n0::/user.slice/x.scope\n"), Ok(dir.path().join("user.slice/x.scope")));
+        assert_eq!(find("0::/\n"), Ok(dir.path().to_owned()), "as in a container");
+        assert!(find("0::/../other\n").expect_err("outside the namespace").contains("cannot be seen"));
+        assert!(find("4:memory:/a\n").expect_err("version 1").contains("no cgroup of version 2"));
+        assert!(v2_dir("", "0::/\n").expect_err("not mounted").to_string().contains("mounted"));
+    }
+
+    #[test]
     fn paths_are_unescaped() {
         assert_eq!(unescape(r"/a\040b\134c\"), Path::new(r"/a b\c\"));
-        assert_eq!(mount("1 2 0:3 / /m rw - ext4 /dev/x rw"), None);
-        assert_eq!(mount("nonsense"), None);
+        assert_eq!(mount("1 2 0:3 / /m rw - ext4 /dev/x rw", "cgroup"), None);
+        assert_eq!(mount("nonsense", "cgroup"), None);
     }
 }

@@ -4,11 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{CgroupError, number_in, number_of, put};
+use super::group::{CPU_PERIOD_US, CpuTime};
+use super::{CgroupError, Controller, number_in, number_of, put};
 
-/// The file by which a process joins.
-pub const GATE: &str = "cgroup.procs";
-const SUBTREE: &str = "cgroup.subtree_control";
+pub const SUBTREE: &str = "cgroup.subtree_control";
 
 /// Gives the children of `instance` the controller, and the instance's parent before it. What is above the parent is
 /// asked only when the parent does not have the controller: that is no limit, and takes nothing from anybody.
@@ -29,6 +28,11 @@ pub fn enable(instance: &Path, controller: &str) -> Result<(), CgroupError> {
     Ok(())
 }
 
+/// Whether the group may give the controller to its children.
+pub fn has(group: &Path, controller: Controller) -> bool {
+    lists(&group.join("cgroup.controllers"), controller.name())
+}
+
 fn lists(file: &Path, controller: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == controller))
 }
@@ -42,6 +46,12 @@ pub fn limit_memory(dir: &Path, bytes: u64) -> Result<(), CgroupError> {
     put(dir, "memory.oom.group", "1")
 }
 
+/// `quota_us` of each period; without it there is no limit.
+pub fn limit_cpu(dir: &Path, quota_us: Option<u64>) -> Result<(), CgroupError> {
+    let quota = quota_us.map_or("max".to_owned(), |quota| quota.to_string());
+    put(dir, "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))
+}
+
 /// How many processes of the group, and of groups below it, the kernel has killed for want of memory.
 pub fn oom_kills(dir: &Path) -> Option<u64> {
     number_of(&fs::read_to_string(dir.join("memory.events")).ok()?, "oom_kill")
@@ -50,6 +60,13 @@ pub fn oom_kills(dir: &Path) -> Option<u64> {
 /// Since Linux 5.19.
 pub fn memory_peak(dir: &Path) -> Option<u64> {
     number_in(&dir.join("memory.peak"))
+}
+
+/// Every group has it, also without the cpu controller.
+pub fn cpu_time(dir: &Path) -> Option<CpuTime> {
+    let stat = fs::read_to_string(dir.join("cpu.stat")).ok()?;
+    let millis = |key| Some(number_of(&stat, key)? / 1000);
+    Some(CpuTime { user_ms: millis("user_usec")?, system_ms: millis("system_usec")? })
 }
 
 #[cfg(test)]
@@ -64,6 +81,14 @@ mod tests {
         fs::write(root.join("cgroup.controllers"), "cpu pids\n").expect("written");
         let error = enable(&root.join("instance"), "memory").expect_err("missing");
         assert!(error.source.to_string().contains("memory"), "{error:?}");
+    }
+
+    #[test]
+    fn cpu_time_is_told_in_milliseconds() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::write(dir.path().join("cpu.stat"), "usage_usec 3500\nuser_usec 2999\nsystem_usec 1000\n").expect("written");
+        assert_eq!(cpu_time(dir.path()), Some(CpuTime { user_ms: 2, system_ms: 1 }));
+        assert_eq!(cpu_time(&dir.path().join("none")), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn a_misspelt_field_is_named_with_what_is_allowed() {
     assert_eq!(
         message,
         "limits.wall_time is not a known field; allowed here are `wall_time_ms`, `cpu_time_sec`, `memory_bytes`, \
-         `pids_max`, `stdout_max_bytes`, `stderr_max_bytes`"
+         `pids_max`, `cpu_millis`, `stdout_max_bytes`, `stderr_max_bytes`"
     );
     let message = fault_of(json!({"policy": {"mode": "strict"}})).await;
     assert_eq!(message, "policy.mode is not a known field; allowed here are `capability_mode`");
@@ -84,6 +84,14 @@ async fn a_value_of_another_type_is_refused_with_its_path() {
         (
             json!({"limits": {"pids_max": 1.5}}),
             "limits.pids_max must be an integer from 1 to 9007199254740991, not 1.5",
+        ),
+        (
+            json!({"limits": {"cpu_millis": "half"}}),
+            "limits.cpu_millis must be an integer from 10 to 9007199254740991, not \"half\"",
+        ),
+        (
+            json!({"limits": {"cpu_millis": 9}}),
+            "limits.cpu_millis must be an integer from 10 to 9007199254740991, not 9",
         ),
         (json!({"sandbox": {"chroot": "yes"}}), "sandbox.chroot must be true or false, not \"yes\""),
         (json!({"sandbox": {"profile": 1}}), "sandbox.profile must be `process` or `linux_sandbox`, not 1"),
@@ -124,7 +132,7 @@ async fn null_is_a_missing_field() {
     });
     assert_eq!(server.submit(body.to_string()).await.status, 200);
     let limits = json!({
-        "wall_time_ms": null, "cpu_time_sec": null, "memory_bytes": null, "pids_max": null,
+        "wall_time_ms": null, "cpu_time_sec": null, "memory_bytes": null, "pids_max": null, "cpu_millis": null,
         "stdout_max_bytes": null, "stderr_max_bytes": null,
     });
     let context = json!({
