@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
 
-use super::submit::{CapabilityMode, SandboxProfile};
+use super::submit::{CapabilityMode, SandboxNetwork, SandboxProfile};
 use crate::task;
 
 /// What is enforced for the task, and what was asked for and is not.
@@ -18,6 +18,8 @@ pub struct ExecutionPlan {
     pub requested_sandbox: SandboxProfile,
     /// The sandbox in which the task runs.
     pub effective_sandbox: SandboxProfile,
+    /// What the task reaches by network.
+    pub network: SandboxNetwork,
     /// Each limit and whether it is enforced.
     pub resource_enforcement: ResourceEnforcement,
     /// Something that was asked for is not enforced; `fallback_reasons` says what.
@@ -73,6 +75,7 @@ impl From<&task::ExecutionPlan> for ExecutionPlan {
             capability_mode: (*capability_mode).into(),
             requested_sandbox: (*requested_sandbox).into(),
             effective_sandbox: (*effective_sandbox).into(),
+            network: plan.network().into(),
             resource_enforcement: resource_enforcement.into(),
             degraded: *degraded,
             fallback_reasons: fallback_reasons.clone(),
@@ -114,6 +117,7 @@ impl Example for ExecutionPlan {
             capability_mode: CapabilityMode::Adaptive,
             requested_sandbox: SandboxProfile::LinuxSandbox,
             effective_sandbox: SandboxProfile::LinuxSandbox,
+            network: SandboxNetwork::None,
             resource_enforcement: ResourceEnforcement::example(),
             degraded: true,
             fallback_reasons: vec![

@@ -128,6 +128,9 @@ pub struct SandboxPolicy {
     /// Which namespaces of its own a `linux_sandbox` task gets.
     #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceConfig>,
+    /// What the task reaches by network. Absent: as `namespaces.net` says, which it must not contradict.
+    #[serde(default, deserialize_with = "strict::optional_word", skip_serializing_if = "Option::is_none")]
+    pub network: Option<SandboxNetwork>,
 }
 
 /// How far a task is kept from the rest of the machine.
@@ -139,6 +142,17 @@ pub enum SandboxProfile {
     Process,
     /// Namespaces of its own.
     LinuxSandbox,
+}
+
+/// What a task reaches by network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxNetwork {
+    /// Whatever the host reaches.
+    Host,
+    /// Its own loopback device alone.
+    None,
 }
 
 /// Namespaces that the task gets of its own.
@@ -158,7 +172,7 @@ pub struct NamespaceConfig {
     /// System V IPC and POSIX message queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipc: Option<bool>,
-    /// Network: with true the task has none.
+    /// Network: with true the task has none, as with `network` `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<bool>,
 }
@@ -268,10 +282,11 @@ impl ResourceLimits {
 
 impl SandboxPolicy {
     fn fill(self, draft: &mut Draft) {
-        let Self { profile, workspace_subdir, rootfs, chroot, namespaces } = self;
+        let Self { profile, workspace_subdir, rootfs, chroot, namespaces, network } = self;
         draft.profile = profile.map(Into::into);
         (draft.workspace_subdir, draft.rootfs, draft.chroot) = (workspace_subdir, rootfs, chroot);
         draft.namespaces = namespaces.map(Into::into);
+        draft.network = network.map(Into::into);
     }
 }
 
@@ -294,17 +309,10 @@ impl ControlContext {
     }
 }
 
-impl From<NamespaceConfig> for spec::Namespaces {
+impl From<NamespaceConfig> for spec::DraftNamespaces {
     fn from(config: NamespaceConfig) -> Self {
         let NamespaceConfig { mount, pid, uts, ipc, net } = config;
-        let default = Self::default();
-        Self {
-            mount: mount.unwrap_or(default.mount),
-            pid: pid.unwrap_or(default.pid),
-            uts: uts.unwrap_or(default.uts),
-            ipc: ipc.unwrap_or(default.ipc),
-            net: net.unwrap_or(default.net),
-        }
+        Self { mount, pid, uts, ipc, net }
     }
 }
 
@@ -315,6 +323,11 @@ impl Words for ExecutionKind {
 impl Words for SandboxProfile {
     const WORDS: &'static [(&'static str, Self)] =
         &[(Profile::Process.as_str(), Self::Process), (Profile::LinuxSandbox.as_str(), Self::LinuxSandbox)];
+}
+
+impl Words for SandboxNetwork {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(spec::Network::Host.as_str(), Self::Host), (spec::Network::None.as_str(), Self::None)];
 }
 
 impl Words for CapabilityMode {
@@ -338,6 +351,24 @@ impl From<Profile> for SandboxProfile {
         match profile {
             Profile::Process => Self::Process,
             Profile::LinuxSandbox => Self::LinuxSandbox,
+        }
+    }
+}
+
+impl From<SandboxNetwork> for spec::Network {
+    fn from(network: SandboxNetwork) -> Self {
+        match network {
+            SandboxNetwork::Host => Self::Host,
+            SandboxNetwork::None => Self::None,
+        }
+    }
+}
+
+impl From<spec::Network> for SandboxNetwork {
+    fn from(network: spec::Network) -> Self {
+        match network {
+            spec::Network::Host => Self::Host,
+            spec::Network::None => Self::None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From what a task asks for to what will be enforced. Pure: manifest and specification in, plan or refusal out.
 
 use super::manifest::Manifest;
-use crate::task::spec::{Namespaces, Profile, Sandbox};
+use crate::task::spec::{Namespaces, Network, Profile, Sandbox};
 use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, SandboxLayers, TaskSpec};
 
 /// What a strict task asked for and this host cannot enforce.
@@ -84,7 +84,10 @@ struct Decision {
 
 fn sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     match requested.profile {
-        Profile::Process => Decision { layers: None, missing: Vec::new(), warnings: Vec::new() },
+        Profile::Process => {
+            let missing = unisolated(requested, "with sandbox.profile process").into_iter().collect();
+            Decision { layers: None, missing, warnings: Vec::new() }
+        }
         Profile::LinuxSandbox if manifest.sandbox.linux_sandbox => linux_sandbox(requested, manifest),
         Profile::LinuxSandbox => {
             let mut missing = vec![
@@ -94,15 +97,23 @@ fn sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
             if requested.chroot {
                 missing.push("sandbox.chroot is not available on this runtime; the task sees the host's files".into());
             }
+            missing.extend(unisolated(requested, "on this runtime"));
             Decision { layers: None, missing, warnings: Vec::new() }
         }
     }
 }
 
+/// A plain process has no network of its own.
+fn unisolated(requested: &Sandbox, here: &str) -> Option<String> {
+    (requested.network == Some(Network::None))
+        .then(|| format!("sandbox.network none is not enforced {here}; the task shares the host's network"))
+}
+
 /// Each layer that this host has; one that it lacks is named.
 fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     let had = &manifest.sandbox;
-    let wanted = requested.namespaces.unwrap_or_default();
+    let wanted = requested.wanted_namespaces();
+    let net = if requested.network.is_some() { "sandbox.network none" } else { "sandbox.namespaces.net" };
     let mut missing = Vec::new();
     let mut layer = |name: &str, wanted: bool, had: bool| {
         if wanted && !had {
@@ -116,7 +127,7 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
             pid: layer("sandbox.namespaces.pid", wanted.pid, had.namespaces.pid),
             uts: layer("sandbox.namespaces.uts", wanted.uts, had.namespaces.uts),
             ipc: layer("sandbox.namespaces.ipc", wanted.ipc, had.namespaces.ipc),
-            net: layer("sandbox.namespaces.net", wanted.net, had.namespaces.net),
+            net: layer(net, wanted.net, had.namespaces.net),
         },
         rootless: had.rootless,
         landlock: layer("the Landlock layer of linux_sandbox", true, had.landlock),
@@ -126,7 +137,7 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     let mut warn = |holds: bool, text: &str| warnings.extend(holds.then(|| text.to_owned()));
     warn(
         !layers.namespaces.net && layers.rootless,
-        "the task shares the host's network and can reach the runtime's own API; sandbox.namespaces.net closes it",
+        "the task shares the host's network and can reach the runtime's own API; sandbox.network none closes it",
     );
     warn(
         !layers.namespaces.net && !layers.rootless,
@@ -163,6 +174,7 @@ mod tests {
     use super::*;
     use crate::capability::testing::manifest;
     use crate::task::Draft;
+    use crate::task::spec::DraftNamespaces;
 
     fn draft() -> Draft {
         Draft { program: Some("/bin/true".into()), ..Draft::default() }
@@ -188,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_warned_of() {
-        let idle = Draft { rootfs: Some("/r".into()), namespaces: Some(Namespaces::default()), ..draft() };
+        let idle = Draft { rootfs: Some("/r".into()), namespaces: Some(DraftNamespaces::default()), ..draft() };
         let plan = decide(idle, &manifest()).expect("planned");
         assert!(!plan.degraded);
         assert!(plan.capability_warnings[0].contains("rootfs") && plan.capability_warnings[1].contains("namespaces"));
@@ -238,6 +250,26 @@ mod tests {
         assert!(plan.fallback_reasons[0].contains("namespaces.pid") && plan.fallback_reasons[1].contains("Landlock"));
         let strict = Draft { capability_mode: Some(CapabilityMode::Strict), ..sandboxed };
         assert_eq!(decide(strict, &manifest).expect_err("strict").missing.len(), 2);
+    }
+
+    #[test]
+    fn a_task_without_network_has_none_or_its_plan_says_so() {
+        let offline = Draft { network: Some(Network::None), ..draft() };
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..offline.clone() };
+        let plan = decide(sandboxed.clone(), &manifest()).expect("planned");
+        assert!(plan.network() == Network::None && !plan.degraded && plan.capability_warnings.is_empty(), "{plan:?}");
+        let mut without_net = manifest();
+        without_net.sandbox.namespaces.net = false;
+        for (draft, manifest) in
+            [(offline, manifest()), (sandboxed.clone(), without_sandbox()), (sandboxed, without_net)]
+        {
+            let plan = decide(draft.clone(), &manifest).expect("adaptive");
+            assert_eq!((plan.network(), plan.degraded), (Network::Host, true));
+            assert!(plan.fallback_reasons.iter().any(|r| r.starts_with("sandbox.network none")), "{plan:?}");
+            assert!(decide(Draft { requires_strict_sandbox: Some(true), ..draft }, &manifest).is_err());
+        }
+        let online = Draft { network: Some(Network::Host), ..draft() };
+        assert!(!decide(online, &manifest()).expect("planned").degraded);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{CapabilityMode, Namespaces, Profile};
+use super::spec::{CapabilityMode, Namespaces, Network, Profile};
 
 /// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,14 @@ pub struct ExecutionPlan {
     /// The layers of an effective `linux_sandbox`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_layers: Option<SandboxLayers>,
+}
+
+impl ExecutionPlan {
+    /// What the task reaches by network.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        if self.sandbox_layers.is_some_and(|layers| layers.namespaces.net) { Network::None } else { Network::Host }
+    }
 }
 
 /// What of the sandbox is enforced.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use super::spec::{
-    Action, CapabilityMode, ControlContext, Draft, DraftKind, Execution, Limits, Profile, Sandbox, Spec, TaskSpec,
+    Action, CapabilityMode, ControlContext, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
+    Profile, Sandbox, Spec, TaskSpec,
 };
 
 /// Largest integer that every JSON client can hold exactly (2^53 − 1); the bound of every limit.
@@ -58,6 +59,7 @@ impl Draft {
             rootfs,
             chroot,
             namespaces,
+            network,
             capability_mode,
             control_plane_mode,
             tenant,
@@ -87,7 +89,8 @@ impl Draft {
             workspace_subdir: subdir(workspace_subdir)?,
             rootfs: rootfs.filter(|r| !is_blank(r)).map(|r| text("sandbox.rootfs", r)).transpose()?,
             chroot: chroot.unwrap_or(false),
-            namespaces,
+            network: agreed_network(network, namespaces)?,
+            namespaces: namespaces.map(filled_in),
         })?;
         let control = ControlContext {
             control_plane_mode: named("control_context.control_plane_mode", control_plane_mode)?,
@@ -151,6 +154,32 @@ fn sandbox(sandbox: Sandbox) -> Checked<Sandbox> {
         ));
     }
     Ok(sandbox)
+}
+
+/// Two ways to ask for the same thing may not say different things.
+fn agreed_network(network: Option<Network>, namespaces: Option<DraftNamespaces>) -> Checked<Option<Network>> {
+    match (network, namespaces.and_then(|namespaces| namespaces.net)) {
+        (Some(Network::Host), Some(true)) => Err(InvalidField::new(
+            "sandbox.network",
+            "must not be `host` when `sandbox.namespaces.net` is true; leave out one of them",
+        )),
+        (Some(Network::None), Some(false)) => Err(InvalidField::new(
+            "sandbox.network",
+            "must not be `none` when `sandbox.namespaces.net` is false; leave out one of them",
+        )),
+        (network, _) => Ok(network),
+    }
+}
+
+fn filled_in(DraftNamespaces { mount, pid, uts, ipc, net }: DraftNamespaces) -> Namespaces {
+    let default = Namespaces::default();
+    Namespaces {
+        mount: mount.unwrap_or(default.mount),
+        pid: pid.unwrap_or(default.pid),
+        uts: uts.unwrap_or(default.uts),
+        ipc: ipc.unwrap_or(default.ipc),
+        net: net.unwrap_or(default.net),
+    }
 }
 
 fn subdir(raw: Option<String>) -> Checked<Option<String>> {
@@ -300,6 +329,27 @@ mod tests {
             let draft = Draft { workspace_subdir: Some(good.into()), ..draft() };
             assert!(draft.validate(CapabilityMode::Adaptive).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn the_network_is_asked_for_in_one_way_or_in_two_that_agree() {
+        let asked = |network, net| Draft {
+            network,
+            namespaces: Some(DraftNamespaces { net, pid: Some(false), ..DraftNamespaces::default() }),
+            ..draft()
+        };
+        let wanted =
+            |draft: Draft| draft.validate(CapabilityMode::Adaptive).expect("valid").sandbox.wanted_namespaces();
+        for (network, net) in [(Network::Host, true), (Network::None, false)] {
+            assert_eq!(fault(asked(Some(network), Some(net))), "sandbox.network");
+            assert_eq!(wanted(asked(Some(network), Some(!net))).net, !net);
+            assert_eq!(
+                wanted(asked(Some(network), None)),
+                Namespaces { pid: false, net: !net, ..Namespaces::default() }
+            );
+            assert_eq!(wanted(asked(None, Some(net))).net, net);
+        }
+        assert!(!wanted(draft()).net && wanted(Draft { network: Some(Network::None), ..draft() }).net);
     }
 
     #[test]

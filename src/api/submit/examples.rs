@@ -2,7 +2,7 @@
 
 use super::{
     BTreeMap, CapabilityMode, ControlContext, Example, ExecutionKind, ExecutionSpec, NamespaceConfig, ResourceLimits,
-    SandboxPolicy, SandboxProfile, SubmitTaskRequest, SubmitTaskResponse, TaskPolicy,
+    SandboxNetwork, SandboxPolicy, SandboxProfile, SubmitTaskRequest, SubmitTaskResponse, TaskPolicy,
 };
 use crate::api::status::TaskStatus;
 
@@ -58,13 +58,14 @@ impl Example for SandboxPolicy {
             rootfs: Some("/srv/rootfs/debian".into()),
             chroot: Some(true),
             namespaces: Some(NamespaceConfig::example()),
+            network: Some(SandboxNetwork::None),
         }
     }
 }
 
 impl Example for NamespaceConfig {
     fn example() -> Self {
-        Self { mount: Some(true), pid: Some(true), uts: Some(true), ipc: Some(true), net: Some(false) }
+        Self { mount: Some(true), pid: Some(true), uts: Some(true), ipc: Some(true), net: Some(true) }
     }
 }
 

@@ -136,6 +136,7 @@ async fn null_is_a_missing_field() {
         "limits": limits, "control_context": context, "policy": {"capability_mode": null},
         "sandbox": {
             "profile": null, "workspace_subdir": null, "rootfs": null, "chroot": null, "namespaces": namespaces,
+            "network": null,
         },
     });
     assert_eq!(server.submit(command(inner)).await.status, 200);
