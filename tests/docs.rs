@@ -95,6 +95,7 @@ fn the_reference_names_every_code_event_status_and_word() {
         "SandboxProfile",
         "SandboxNetwork",
         "CapabilityMode",
+        "EnforcementMeans",
     ] {
         let words = words(&document, schema);
         assert!(!words.is_empty(), "{schema} is empty");

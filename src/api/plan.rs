@@ -1,7 +1,9 @@
 //! The execution plan on the wire: what was asked for beside what is enforced.
 
-use poem_openapi::Object;
+use std::collections::BTreeMap;
+
 use poem_openapi::types::Example;
+use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::submit::{CapabilityMode, SandboxNetwork, SandboxProfile};
@@ -53,10 +55,35 @@ pub struct ResourceEnforcement {
     pub pids_max: Option<u64>,
     /// Whether the limit on processes is enforced.
     pub pids_enforced: bool,
+    /// Limit on the length of each file; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_size_bytes: Option<u64>,
+    /// Whether the limit on the length of files is enforced.
+    pub file_size_enforced: bool,
+    /// Limit on the open descriptors of each process; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// Whether the limit on open descriptors is enforced.
+    pub open_files_enforced: bool,
     /// Whether a cgroup of its own holds the task. Then what is left of it is killed by its cgroup.
     pub cgroup_enforced: bool,
     /// Whether a death by the kernel's out-of-memory killer is recognised: the cgroup has a memory controller.
     pub oom_detection: bool,
+    /// By the name of each limit that is enforced: by which means.
+    pub enforced_by: BTreeMap<String, EnforcementMeans>,
+}
+
+/// By which means a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum EnforcementMeans {
+    /// The clock of the task's shim.
+    Timer,
+    /// setrlimit(2), of each process.
+    Rlimit,
+    /// The cgroup, of the whole task.
+    Cgroup,
 }
 
 impl From<&task::ExecutionPlan> for ExecutionPlan {
@@ -94,8 +121,13 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             memory_enforced,
             pids_max,
             pids_enforced,
+            file_size_bytes,
+            file_size_enforced,
+            open_files,
+            open_files_enforced,
             cgroup_enforced,
             oom_detection,
+            ref enforced_by,
         } = *enforcement;
         Self {
             wall_time_ms,
@@ -105,8 +137,23 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             memory_enforced,
             pids_max,
             pids_enforced,
+            file_size_bytes,
+            file_size_enforced,
+            open_files,
+            open_files_enforced,
             cgroup_enforced,
             oom_detection,
+            enforced_by: enforced_by.iter().map(|(name, means)| (name.clone(), (*means).into())).collect(),
+        }
+    }
+}
+
+impl From<task::Means> for EnforcementMeans {
+    fn from(means: task::Means) -> Self {
+        match means {
+            task::Means::Timer => Self::Timer,
+            task::Means::Rlimit => Self::Rlimit,
+            task::Means::Cgroup => Self::Cgroup,
         }
     }
 }
@@ -138,8 +185,20 @@ impl Example for ResourceEnforcement {
             memory_enforced: true,
             pids_max: Some(64),
             pids_enforced: false,
+            file_size_bytes: Some(1_073_741_824),
+            file_size_enforced: true,
+            open_files: Some(1024),
+            open_files_enforced: true,
             cgroup_enforced: false,
             oom_detection: false,
+            enforced_by: [
+                ("wall_time_ms".to_owned(), EnforcementMeans::Timer),
+                ("cpu_time_sec".to_owned(), EnforcementMeans::Rlimit),
+                ("memory_bytes".to_owned(), EnforcementMeans::Rlimit),
+                ("file_size_bytes".to_owned(), EnforcementMeans::Rlimit),
+                ("open_files".to_owned(), EnforcementMeans::Rlimit),
+            ]
+            .into(),
         }
     }
 }

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use crate::task::validate::MAX_INTEGER;
+use crate::task::validate::{LIMIT, OPEN_FILES};
 
 /// An enum whose values are fixed words on the wire.
 pub(super) trait Words: Copy + 'static {
@@ -47,7 +48,12 @@ where
 
 /// An integer; whether it is in range is validation's business, which says the same words.
 pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    deserializer.deserialize_any(OrNull(LimitVisitor))
+    deserializer.deserialize_any(OrNull(LimitVisitor(LIMIT)))
+}
+
+/// The same for a limit on open files, which may be less.
+pub(super) fn open_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(OrNull(LimitVisitor(OPEN_FILES)))
 }
 
 pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {
@@ -136,11 +142,12 @@ impl<'de> Visitor<'de> for MapVisitor {
     }
 }
 
-struct LimitVisitor;
+/// What the limit may be.
+struct LimitVisitor(RangeInclusive<u64>);
 
 impl LimitVisitor {
-    fn refuse<E: Error>(value: impl fmt::Display) -> E {
-        E::custom(format!("must be an integer from 1 to {MAX_INTEGER}, not {value}"))
+    fn refuse<E: Error>(&self, value: impl fmt::Display) -> E {
+        E::custom(format!("must be an integer from {} to {}, not {value}", self.0.start(), self.0.end()))
     }
 }
 
@@ -148,7 +155,7 @@ impl Visitor<'_> for LimitVisitor {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an integer from 1 to {MAX_INTEGER}")
+        write!(f, "an integer from {} to {}", self.0.start(), self.0.end())
     }
 
     fn visit_u64<E: Error>(self, v: u64) -> Result<u64, E> {
@@ -156,11 +163,11 @@ impl Visitor<'_> for LimitVisitor {
     }
 
     fn visit_i64<E: Error>(self, v: i64) -> Result<u64, E> {
-        u64::try_from(v).map_err(|_| Self::refuse(v))
+        u64::try_from(v).map_err(|_| self.refuse(v))
     }
 
     fn visit_f64<E: Error>(self, v: f64) -> Result<u64, E> {
-        Err(Self::refuse(v))
+        Err(self.refuse(v))
     }
 }
 

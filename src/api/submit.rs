@@ -98,6 +98,14 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
     pub pids_max: Option<u64>,
+    /// Bytes of each single file that the task writes (`RLIMIT_FSIZE`), `stdout.log` and `stderr.log` included.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub file_size_bytes: Option<u64>,
+    /// Descriptors that each process may have open (`RLIMIT_NOFILE`), the three standard streams included.
+    #[oai(validator(minimum(value = "16"), maximum(value = "1048576")))]
+    #[serde(default, deserialize_with = "strict::open_files", skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
     /// How many bytes of standard output a status answer inlines.
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
@@ -273,9 +281,19 @@ impl ExecutionSpec {
 
 impl ResourceLimits {
     fn fill(self, draft: &mut Draft) {
-        let Self { wall_time_ms, cpu_time_sec, memory_bytes, pids_max, stdout_max_bytes, stderr_max_bytes } = self;
+        let Self {
+            wall_time_ms,
+            cpu_time_sec,
+            memory_bytes,
+            pids_max,
+            file_size_bytes,
+            open_files,
+            stdout_max_bytes,
+            stderr_max_bytes,
+        } = self;
         (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
         (draft.memory_bytes, draft.pids_max) = (memory_bytes, pids_max);
+        (draft.file_size_bytes, draft.open_files) = (file_size_bytes, open_files);
         (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
     }
 }

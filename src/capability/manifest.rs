@@ -69,6 +69,8 @@ impl SandboxCapabilities {
 pub struct ResourceCapabilities {
     pub rlimit_cpu: bool,
     pub rlimit_memory: bool,
+    pub rlimit_file_size: bool,
+    pub rlimit_open_files: bool,
     pub cgroup_v2: bool,
     pub cgroup_writable: bool,
     /// The three below: by a cgroup, for every process of the task together.

@@ -1,8 +1,10 @@
 //! From what a task asks for to what will be enforced. Pure: manifest and specification in, plan or refusal out.
 
-use super::manifest::Manifest;
-use crate::task::spec::{Namespaces, Network, Profile, Sandbox};
-use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, SandboxLayers, TaskSpec};
+use std::collections::BTreeMap;
+
+use super::manifest::{Manifest, ResourceCapabilities};
+use crate::task::spec::{Limits, Namespaces, Network, Profile, Sandbox};
+use crate::task::{CapabilityMode, ExecutionPlan, Means, ResourceEnforcement, SandboxLayers, TaskSpec};
 
 /// What a strict task asked for and this host cannot enforce.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,20 +23,12 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     let sandbox_degraded = !missing.is_empty();
     let limits = &spec.limits;
     let resources = &manifest.resources;
-    let cpu_time_enforced = limits.cpu_time_sec.is_some() && resources.rlimit_cpu;
-    let memory_enforced = limits.memory_bytes.is_some() && (resources.memory_limit || resources.rlimit_memory);
-    let pids_enforced = limits.pids_max.is_some() && resources.pids_limit;
-    if limits.cpu_time_sec.is_some() && !cpu_time_enforced {
-        missing.push("limits.cpu_time_sec is not enforced: RLIMIT_CPU cannot be set here".into());
-    }
-    if limits.memory_bytes.is_some() && !memory_enforced {
-        missing.push(
-            "limits.memory_bytes is not enforced: there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here"
-                .into(),
-        );
-    }
-    if limits.pids_max.is_some() && !pids_enforced {
-        missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
+    let mut enforced_by = BTreeMap::new();
+    for Rule { limit, means, otherwise } in rules(limits, resources) {
+        match means {
+            Some(means) => drop(enforced_by.insert(limit.to_owned(), means)),
+            None => missing.push(format!("limits.{limit} is not enforced: {otherwise}")),
+        }
     }
     warnings.extend(without_effect(&spec.sandbox));
     let profile_fault = profile_mismatch(spec, manifest);
@@ -42,7 +36,7 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     if let Some(fault) = profile_fault {
         if strict { missing.push(fault) } else { warnings.push(fault) }
     }
-    if memory_enforced && !resources.memory_limit {
+    if enforced_by.get("memory_bytes") == Some(&Means::Rlimit) {
         warnings.push(
             "limits.memory_bytes is enforced as address space of each process (RLIMIT_AS), not as memory of the whole task"
                 .into(),
@@ -56,22 +50,71 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
         capability_mode: spec.capability_mode,
         requested_sandbox: spec.sandbox.profile,
         effective_sandbox: if layers.is_some() { Profile::LinuxSandbox } else { Profile::Process },
-        resource_enforcement: ResourceEnforcement {
-            wall_time_ms: limits.wall_time_ms,
-            cpu_time_sec: limits.cpu_time_sec,
-            cpu_time_enforced,
-            memory_bytes: limits.memory_bytes,
-            memory_enforced,
-            pids_max: limits.pids_max,
-            pids_enforced,
-            cgroup_enforced: resources.cgroup_writable,
-            oom_detection: resources.oom_detection,
-        },
+        resource_enforcement: enforcement(limits, resources, enforced_by),
         degraded: !missing.is_empty(),
         fallback_reasons: missing,
         capability_warnings: warnings,
         sandbox_layers: layers,
     })
+}
+
+/// One limit that the task asks for.
+struct Rule {
+    limit: &'static str,
+    /// The strongest that there are here.
+    means: Option<Means>,
+    /// What is said where there are none.
+    otherwise: &'static str,
+}
+
+/// One line for each limit: its name, whether it is asked for, by which means it can be enforced, what is said without.
+fn rules(limits: &Limits, resources: &ResourceCapabilities) -> Vec<Rule> {
+    let by = |means, had: bool| had.then_some(means);
+    let memory = by(Means::Cgroup, resources.memory_limit).or(by(Means::Rlimit, resources.rlimit_memory));
+    let no_memory = "there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here";
+    let no_pids = "there is no cgroup with a pids controller for tasks";
+    let no_cpu = "RLIMIT_CPU cannot be set here";
+    let no_file_size = "RLIMIT_FSIZE cannot be set here";
+    let no_open_files = "RLIMIT_NOFILE cannot be set here";
+    let all = [
+        ("wall_time_ms", true, Some(Means::Timer), ""),
+        ("cpu_time_sec", limits.cpu_time_sec.is_some(), by(Means::Rlimit, resources.rlimit_cpu), no_cpu),
+        ("memory_bytes", limits.memory_bytes.is_some(), memory, no_memory),
+        ("pids_max", limits.pids_max.is_some(), by(Means::Cgroup, resources.pids_limit), no_pids),
+        (
+            "file_size_bytes",
+            limits.file_size_bytes.is_some(),
+            by(Means::Rlimit, resources.rlimit_file_size),
+            no_file_size,
+        ),
+        ("open_files", limits.open_files.is_some(), by(Means::Rlimit, resources.rlimit_open_files), no_open_files),
+    ];
+    let asked = all.into_iter().filter(|(_, asked, ..)| *asked);
+    asked.map(|(limit, _, means, otherwise)| Rule { limit, means, otherwise }).collect()
+}
+
+fn enforcement(
+    limits: &Limits,
+    resources: &ResourceCapabilities,
+    enforced_by: BTreeMap<String, Means>,
+) -> ResourceEnforcement {
+    let enforced = |limit: &str| enforced_by.contains_key(limit);
+    ResourceEnforcement {
+        wall_time_ms: limits.wall_time_ms,
+        cpu_time_sec: limits.cpu_time_sec,
+        cpu_time_enforced: enforced("cpu_time_sec"),
+        memory_bytes: limits.memory_bytes,
+        memory_enforced: enforced("memory_bytes"),
+        pids_max: limits.pids_max,
+        pids_enforced: enforced("pids_max"),
+        file_size_bytes: limits.file_size_bytes,
+        file_size_enforced: enforced("file_size_bytes"),
+        open_files: limits.open_files,
+        open_files_enforced: enforced("open_files"),
+        cgroup_enforced: resources.cgroup_writable,
+        oom_detection: resources.oom_detection,
+        enforced_by,
+    }
 }
 
 /// What becomes of the requested sandbox.
@@ -233,6 +276,36 @@ mod tests {
         assert!(plan.resource_enforcement.pids_enforced && !plan.degraded, "{plan:?}");
         let plan = decide(limited, &manifest()).expect("planned");
         assert!(plan.capability_warnings[0].contains("RLIMIT_AS") && !plan.resource_enforcement.oom_detection);
+    }
+
+    #[test]
+    fn the_plan_says_by_which_means_each_limit_is_enforced() {
+        let limited = Draft {
+            cpu_time_sec: Some(1),
+            memory_bytes: Some(1 << 20),
+            pids_max: Some(4),
+            file_size_bytes: Some(1 << 20),
+            open_files: Some(64),
+            ..draft()
+        };
+        let means = |manifest: &Manifest| {
+            let plan = decide(limited.clone(), manifest).expect("planned").resource_enforcement;
+            plan.enforced_by.into_iter().map(|(limit, means)| format!("{limit} {means:?}")).collect::<Vec<_>>()
+        };
+        let rlimits = ["cpu_time_sec Rlimit", "file_size_bytes Rlimit", "memory_bytes Rlimit", "open_files Rlimit"];
+        assert_eq!(means(&manifest()), [&rlimits[..], &["wall_time_ms Timer"]].concat());
+        let mut other = manifest();
+        (other.resources.memory_limit, other.resources.pids_limit) = (true, true);
+        (other.resources.rlimit_file_size, other.resources.rlimit_open_files) = (false, false);
+        assert_eq!(
+            means(&other),
+            ["cpu_time_sec Rlimit", "memory_bytes Cgroup", "pids_max Cgroup", "wall_time_ms Timer"]
+        );
+        let plan = decide(limited, &other).expect("adaptive");
+        assert!(plan.fallback_reasons[0].starts_with("limits.file_size_bytes is not enforced"), "{plan:?}");
+        assert!(plan.fallback_reasons[1].starts_with("limits.open_files is not enforced"), "{plan:?}");
+        assert!(!plan.resource_enforcement.file_size_enforced && !plan.resource_enforcement.open_files_enforced);
+        assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 1);
     }
 
     #[test]

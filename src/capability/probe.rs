@@ -39,7 +39,23 @@ pub struct ProbeSettings {
 struct Answers {
     rlimit_cpu: Option<String>,
     rlimit_memory: Option<String>,
+    rlimit_file_size: Option<String>,
+    rlimit_open_files: Option<String>,
     sandbox: SandboxAnswers,
+}
+
+impl Answers {
+    /// The same no to everything.
+    fn nothing(reason: &str) -> Self {
+        let no = || Some(reason.to_owned());
+        Self {
+            rlimit_cpu: no(),
+            rlimit_memory: no(),
+            rlimit_file_size: no(),
+            rlimit_open_files: no(),
+            sandbox: SandboxAnswers::nothing(reason),
+        }
+    }
 }
 
 /// Asks the host and writes down the answers.
@@ -53,11 +69,12 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     };
     let answers = ask_child(settings.sandbox_uid).unwrap_or_else(|error| {
         let reason = format!("the probing process failed: {error}");
-        let sandbox = SandboxAnswers::nothing(&reason);
-        Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
+        Answers::nothing(&reason)
     });
     let rlimit_cpu = holds("rlimit_cpu", answers.rlimit_cpu);
     let rlimit_memory = holds("rlimit_memory", answers.rlimit_memory);
+    let rlimit_file_size = holds("rlimit_file_size", answers.rlimit_file_size);
+    let rlimit_open_files = holds("rlimit_open_files", answers.rlimit_open_files);
     let data_dir_writable = holds("data_dir_writable", fault(write_probe(&settings.data_dir)));
     if settings.disable_cgroup {
         overrides.insert("disable_cgroup".to_owned(), "true".to_owned());
@@ -88,6 +105,8 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         resources: ResourceCapabilities {
             rlimit_cpu,
             rlimit_memory,
+            rlimit_file_size,
+            rlimit_open_files,
             cgroup_v2,
             cgroup_writable,
             memory_limit,
@@ -96,7 +115,12 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
-        degraded: !(rlimit_cpu && memory_limit && pids_limit && sandbox.is_whole()),
+        degraded: !(rlimit_cpu
+            && rlimit_file_size
+            && rlimit_open_files
+            && memory_limit
+            && pids_limit
+            && sandbox.is_whole()),
         warnings,
         overrides,
     }
@@ -117,6 +141,8 @@ pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
         sandbox,
         rlimit_cpu: fault(Limit::CpuTime { seconds: 3600 }.apply()),
         rlimit_memory: fault(Limit::AddressSpace { bytes: 1 << 30 }.apply()),
+        rlimit_file_size: fault(Limit::FileSize { bytes: 1 << 30 }.apply()),
+        rlimit_open_files: fault(Limit::OpenFiles { count: 1024 }.apply()),
     };
     match serde_json::to_writer(io::stdout(), &answers) {
         Ok(()) => ExitCode::SUCCESS,

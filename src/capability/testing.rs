@@ -25,6 +25,8 @@ pub fn manifest() -> Manifest {
         resources: ResourceCapabilities {
             rlimit_cpu: true,
             rlimit_memory: true,
+            rlimit_file_size: true,
+            rlimit_open_files: true,
             cgroup_v2: false,
             cgroup_writable: false,
             memory_limit: false,

@@ -67,6 +67,8 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         grace_ms: settings.grace_ms,
         cpu_time_sec: enforced.cpu_time_sec.filter(|_| enforced.cpu_time_enforced),
         address_space_bytes: memory_bytes.filter(|_| !by_cgroup),
+        file_size_bytes: enforced.file_size_bytes.filter(|_| enforced.file_size_enforced),
+        open_files: enforced.open_files.filter(|_| enforced.open_files_enforced),
         sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
     })

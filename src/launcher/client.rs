@@ -242,6 +242,8 @@ mod tests {
             grace_ms: 1,
             cpu_time_sec: None,
             address_space_bytes: None,
+            file_size_bytes: None,
+            open_files: None,
             cgroup: None,
             sandbox: None,
         }

@@ -125,6 +125,8 @@ mod tests {
             grace_ms: 0,
             cpu_time_sec: None,
             address_space_bytes: None,
+            file_size_bytes: None,
+            open_files: None,
             cgroup: None,
             sandbox: None,
         }

@@ -42,6 +42,12 @@ pub struct LaunchRequest {
     pub cpu_time_sec: Option<u64>,
     /// RLIMIT_AS in bytes.
     pub address_space_bytes: Option<u64>,
+    /// RLIMIT_FSIZE in bytes.
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    /// RLIMIT_NOFILE.
+    #[serde(default)]
+    pub open_files: Option<u64>,
     /// The cgroup that holds the task, with its limits.
     #[serde(default)]
     pub cgroup: Option<GroupSpec>,

@@ -49,6 +49,8 @@ pub fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Ve
     steps.push(Step::Limit(Limit::NoCore));
     steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
     steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
+    steps.extend(request.file_size_bytes.map(|bytes| Step::Limit(Limit::FileSize { bytes })));
+    steps.extend(request.open_files.map(|count| Step::Limit(Limit::OpenFiles { count })));
     steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
     Ok(steps)
 }

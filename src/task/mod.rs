@@ -20,7 +20,7 @@ pub use exit::{Exit, ExitStatus, Usage};
 pub use id::TaskId;
 pub use outcome::{Ended, Outcome, TaskError, TaskErrorCode};
 pub use paths::TaskPaths;
-pub use plan::{ExecutionPlan, ResourceEnforcement, SandboxLayers};
+pub use plan::{ExecutionPlan, Means, ResourceEnforcement, SandboxLayers};
 pub use reservation::Reservation;
 #[cfg(test)]
 pub use spec::Draft;

@@ -93,7 +93,7 @@ impl Outcome {
         }
     }
 
-    /// Decides by precedence: timeout, cancelled, memory, CPU, then what the command itself said.
+    /// Decides by precedence: timeout, cancelled, memory, CPU, the length of files, then what the command itself said.
     #[must_use]
     pub fn judge(exit: &Exit, limits: &Limits) -> Self {
         let (exit_code, exit_signal) = match exit.status {
@@ -160,6 +160,11 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
             let message = format!("used more than limits.cpu_time_sec ({} s)", limit.unwrap_or(0));
             error(TaskErrorCode::CpuLimitExceeded, message, Some(json!({"cpu_time_sec": limit})))
         }
+        ExitStatus::Signaled { signal: libc::SIGXFSZ } if limits.file_size_bytes.is_some() => {
+            let limit = limits.file_size_bytes;
+            let message = format!("wrote a file longer than limits.file_size_bytes ({} bytes)", limit.unwrap_or(0));
+            error(TaskErrorCode::ResourceLimitExceeded, message, Some(json!({"file_size_bytes": limit})))
+        }
         ExitStatus::Signaled { signal } => {
             let name = signal_name(signal);
             let details = json!({"exit_signal": signal, "signal": name});
@@ -216,6 +221,8 @@ mod tests {
         cpu_time_sec: Some(2),
         memory_bytes: Some(1 << 20),
         pids_max: None,
+        file_size_bytes: Some(4096),
+        open_files: None,
         stdout_max_bytes: 1,
         stderr_max_bytes: 1,
     };
@@ -272,6 +279,17 @@ mod tests {
         assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
         facts.usage = Some(Usage { user_cpu_ms: Some(2000), ..Usage::default() });
         assert_eq!(code(&facts), Some(TaskErrorCode::ExitNonZero));
+    }
+
+    #[test]
+    fn sigxfsz_is_the_limit_on_files_only_where_there_is_one() {
+        let facts = exit(ExitStatus::Signaled { signal: libc::SIGXFSZ });
+        let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
+        assert_eq!(error.message, "wrote a file longer than limits.file_size_bytes (4096 bytes)");
+        let unlimited = Limits { file_size_bytes: None, ..LIMITS };
+        let error = Outcome::judge(&facts, &unlimited).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ExitNonZero);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What will be enforced for one task, as decided at submission: requested beside effective, with every difference named.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::spec::{CapabilityMode, Namespaces, Network, Profile};
@@ -50,6 +52,29 @@ pub struct ResourceEnforcement {
     pub memory_enforced: bool,
     pub pids_max: Option<u64>,
     pub pids_enforced: bool,
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    #[serde(default)]
+    pub file_size_enforced: bool,
+    #[serde(default)]
+    pub open_files: Option<u64>,
+    #[serde(default)]
+    pub open_files_enforced: bool,
     pub cgroup_enforced: bool,
     pub oom_detection: bool,
+    /// By the limit's name, for those that are enforced.
+    #[serde(default)]
+    pub enforced_by: BTreeMap<String, Means>,
+}
+
+/// By which means a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// The shim's clock.
+    Timer,
+    /// setrlimit(2), of each process.
+    Rlimit,
+    /// The cgroup, of the whole task.
+    Cgroup,
 }

@@ -64,6 +64,12 @@ pub struct Limits {
     pub cpu_time_sec: Option<u64>,
     pub memory_bytes: Option<u64>,
     pub pids_max: Option<u64>,
+    /// Of each single file that the task writes.
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    /// Of each process.
+    #[serde(default)]
+    pub open_files: Option<u64>,
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
     pub stderr_max_bytes: u64,
@@ -191,6 +197,8 @@ pub struct Draft {
     pub cpu_time_sec: Option<u64>,
     pub memory_bytes: Option<u64>,
     pub pids_max: Option<u64>,
+    pub file_size_bytes: Option<u64>,
+    pub open_files: Option<u64>,
     pub stdout_max_bytes: Option<u64>,
     pub stderr_max_bytes: Option<u64>,
     pub profile: Option<Profile>,

@@ -1,6 +1,6 @@
 //! Values for the unit tests of every room.
 
-use super::plan::ResourceEnforcement;
+use super::plan::{Means, ResourceEnforcement};
 use super::spec::Profile;
 use super::state::{LaunchId, Running};
 use super::{CapabilityMode, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
@@ -22,8 +22,13 @@ pub fn new_task(id: &str) -> NewTask {
                 memory_enforced: false,
                 pids_max: None,
                 pids_enforced: false,
+                file_size_bytes: None,
+                file_size_enforced: false,
+                open_files: None,
+                open_files_enforced: false,
                 cgroup_enforced: false,
                 oom_detection: false,
+                enforced_by: [("wall_time_ms".to_owned(), Means::Timer)].into(),
             },
             degraded: false,
             fallback_reasons: vec![],

@@ -2,6 +2,7 @@
 //! says what is wrong with the value and what is allowed (see `docs/api.md`, Submit).
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use super::spec::{
@@ -15,6 +16,10 @@ pub const MAX_INTEGER: u64 = 9_007_199_254_740_991;
 pub const DEFAULT_WALL_TIME_MS: u64 = 300_000;
 /// `limits.stdout_max_bytes` and `stderr_max_bytes` when the client names none: 4 MiB.
 pub const DEFAULT_STREAM_MAX_BYTES: u64 = 4_194_304;
+/// `limits.open_files`: below, hardly a program starts; above, no kernel's default (`fs.nr_open`) lets a process go.
+pub const OPEN_FILES: RangeInclusive<u64> = 16..=1_048_576;
+/// What every other limit may be.
+pub const LIMIT: RangeInclusive<u64> = 1..=MAX_INTEGER;
 const DEFAULT_INTERPRETER: &str = "/bin/sh";
 
 /// One field of a request that cannot be accepted.
@@ -52,6 +57,8 @@ impl Draft {
             cpu_time_sec,
             memory_bytes,
             pids_max,
+            file_size_bytes,
+            open_files,
             stdout_max_bytes,
             stderr_max_bytes,
             profile,
@@ -81,6 +88,8 @@ impl Draft {
             cpu_time_sec: positive("limits.cpu_time_sec", cpu_time_sec)?,
             memory_bytes: positive("limits.memory_bytes", memory_bytes)?,
             pids_max: positive("limits.pids_max", pids_max)?,
+            file_size_bytes: positive("limits.file_size_bytes", file_size_bytes)?,
+            open_files: within("limits.open_files", open_files, &OPEN_FILES)?,
             stdout_max_bytes: stream("limits.stdout_max_bytes", stdout_max_bytes)?,
             stderr_max_bytes: stream("limits.stderr_max_bytes", stderr_max_bytes)?,
         };
@@ -194,9 +203,14 @@ fn subdir(raw: Option<String>) -> Checked<Option<String>> {
 }
 
 fn positive(path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
+    within(path, value, &LIMIT)
+}
+
+fn within(path: &'static str, value: Option<u64>, allowed: &RangeInclusive<u64>) -> Checked<Option<u64>> {
     match value {
-        Some(n) if n == 0 || n > MAX_INTEGER => {
-            Err(InvalidField::new(path, format!("must be an integer from 1 to {MAX_INTEGER}, not {n}")))
+        Some(n) if !allowed.contains(&n) => {
+            let (least, most) = (allowed.start(), allowed.end());
+            Err(InvalidField::new(path, format!("must be an integer from {least} to {most}, not {n}")))
         }
         checked => Ok(checked),
     }
@@ -313,9 +327,14 @@ mod tests {
             assert_eq!(fault(Draft { cpu_time_sec: Some(bad), ..draft() }), "limits.cpu_time_sec");
             assert_eq!(fault(Draft { memory_bytes: Some(bad), ..draft() }), "limits.memory_bytes");
             assert_eq!(fault(Draft { pids_max: Some(bad), ..draft() }), "limits.pids_max");
+            assert_eq!(fault(Draft { file_size_bytes: Some(bad), ..draft() }), "limits.file_size_bytes");
             assert_eq!(fault(Draft { stdout_max_bytes: Some(bad), ..draft() }), "limits.stdout_max_bytes");
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }
+        for bad in [0, 15, 1_048_577] {
+            assert_eq!(fault(Draft { open_files: Some(bad), ..draft() }), "limits.open_files");
+        }
+        assert!(Draft { open_files: Some(16), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
         assert!(Draft { wall_time_ms: Some(MAX_INTEGER), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
     }
 

@@ -5,6 +5,7 @@ mod cli;
 mod concurrency;
 mod ledger;
 mod lifecycle;
+mod limits;
 mod outcomes;
 mod sandbox;
 mod support;

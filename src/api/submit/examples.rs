@@ -44,6 +44,8 @@ impl Example for ResourceLimits {
             cpu_time_sec: Some(30),
             memory_bytes: Some(268_435_456),
             pids_max: Some(64),
+            file_size_bytes: Some(1_073_741_824),
+            open_files: Some(1024),
             stdout_max_bytes: Some(65_536),
             stderr_max_bytes: Some(65_536),
         }
