@@ -65,6 +65,11 @@ pub struct ResourceEnforcement {
     pub open_files: Option<u64>,
     /// Whether the limit on open descriptors is enforced.
     pub open_files_enforced: bool,
+    /// Limit on what the workspace occupies; absent when the task has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_bytes: Option<u64>,
+    /// Whether the limit on the workspace is enforced: it is measured, and no quota.
+    pub workspace_enforced: bool,
     /// Whether a cgroup of its own holds the task. Then what is left of it is killed by its cgroup.
     pub cgroup_enforced: bool,
     /// Whether a death by the kernel's out-of-memory killer is recognised: the cgroup has a memory controller.
@@ -84,6 +89,8 @@ pub enum EnforcementMeans {
     Rlimit,
     /// The cgroup, of the whole task.
     Cgroup,
+    /// What there is is looked at from time to time, and too much ends the task.
+    Measurement,
 }
 
 impl From<&task::ExecutionPlan> for ExecutionPlan {
@@ -125,6 +132,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             file_size_enforced,
             open_files,
             open_files_enforced,
+            workspace_bytes,
+            workspace_enforced,
             cgroup_enforced,
             oom_detection,
             ref enforced_by,
@@ -141,6 +150,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             file_size_enforced,
             open_files,
             open_files_enforced,
+            workspace_bytes,
+            workspace_enforced,
             cgroup_enforced,
             oom_detection,
             enforced_by: enforced_by.iter().map(|(name, means)| (name.clone(), (*means).into())).collect(),
@@ -154,6 +165,7 @@ impl From<task::Means> for EnforcementMeans {
             task::Means::Timer => Self::Timer,
             task::Means::Rlimit => Self::Rlimit,
             task::Means::Cgroup => Self::Cgroup,
+            task::Means::Measurement => Self::Measurement,
         }
     }
 }
@@ -189,6 +201,8 @@ impl Example for ResourceEnforcement {
             file_size_enforced: true,
             open_files: Some(1024),
             open_files_enforced: true,
+            workspace_bytes: Some(4_294_967_296),
+            workspace_enforced: true,
             cgroup_enforced: false,
             oom_detection: false,
             enforced_by: [
@@ -197,6 +211,7 @@ impl Example for ResourceEnforcement {
                 ("memory_bytes".to_owned(), EnforcementMeans::Rlimit),
                 ("file_size_bytes".to_owned(), EnforcementMeans::Rlimit),
                 ("open_files".to_owned(), EnforcementMeans::Rlimit),
+                ("workspace_bytes".to_owned(), EnforcementMeans::Measurement),
             ]
             .into(),
         }

@@ -106,6 +106,11 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "16"), maximum(value = "1048576")))]
     #[serde(default, deserialize_with = "strict::open_files", skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
+    /// Bytes that everything in the task's workspace may occupy together. They are measured, so the task may exceed them
+    /// for a moment; no single file may be longer (`RLIMIT_FSIZE`).
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub workspace_bytes: Option<u64>,
     /// How many bytes of standard output a status answer inlines.
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
@@ -288,12 +293,14 @@ impl ResourceLimits {
             pids_max,
             file_size_bytes,
             open_files,
+            workspace_bytes,
             stdout_max_bytes,
             stderr_max_bytes,
         } = self;
         (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
         (draft.memory_bytes, draft.pids_max) = (memory_bytes, pids_max);
         (draft.file_size_bytes, draft.open_files) = (file_size_bytes, open_files);
+        draft.workspace_bytes = workspace_bytes;
         (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
     }
 }

@@ -42,6 +42,12 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
                 .into(),
         );
     }
+    if enforced_by.contains_key("workspace_bytes") {
+        warnings.push(
+            "limits.workspace_bytes is measured and no quota: the task may exceed it for a moment, and deleted files that it holds open are not seen"
+                .into(),
+        );
+    }
     let refuse = strict || (spec.control.requires_strict_sandbox && sandbox_degraded);
     if refuse && !missing.is_empty() {
         return Err(Unsupported { missing });
@@ -88,6 +94,12 @@ fn rules(limits: &Limits, resources: &ResourceCapabilities) -> Vec<Rule> {
             no_file_size,
         ),
         ("open_files", limits.open_files.is_some(), by(Means::Rlimit, resources.rlimit_open_files), no_open_files),
+        (
+            "workspace_bytes",
+            limits.workspace_bytes.is_some(),
+            by(Means::Measurement, resources.rlimit_file_size),
+            no_file_size,
+        ),
     ];
     let asked = all.into_iter().filter(|(_, asked, ..)| *asked);
     asked.map(|(limit, _, means, otherwise)| Rule { limit, means, otherwise }).collect()
@@ -111,6 +123,8 @@ fn enforcement(
         file_size_enforced: enforced("file_size_bytes"),
         open_files: limits.open_files,
         open_files_enforced: enforced("open_files"),
+        workspace_bytes: limits.workspace_bytes,
+        workspace_enforced: enforced("workspace_bytes"),
         cgroup_enforced: resources.cgroup_writable,
         oom_detection: resources.oom_detection,
         enforced_by,
@@ -286,6 +300,7 @@ mod tests {
             pids_max: Some(4),
             file_size_bytes: Some(1 << 20),
             open_files: Some(64),
+            workspace_bytes: Some(1 << 30),
             ..draft()
         };
         let means = |manifest: &Manifest| {
@@ -293,7 +308,8 @@ mod tests {
             plan.enforced_by.into_iter().map(|(limit, means)| format!("{limit} {means:?}")).collect::<Vec<_>>()
         };
         let rlimits = ["cpu_time_sec Rlimit", "file_size_bytes Rlimit", "memory_bytes Rlimit", "open_files Rlimit"];
-        assert_eq!(means(&manifest()), [&rlimits[..], &["wall_time_ms Timer"]].concat());
+        let rest = ["wall_time_ms Timer", "workspace_bytes Measurement"];
+        assert_eq!(means(&manifest()), [&rlimits[..], &rest].concat());
         let mut other = manifest();
         (other.resources.memory_limit, other.resources.pids_limit) = (true, true);
         (other.resources.rlimit_file_size, other.resources.rlimit_open_files) = (false, false);
@@ -304,6 +320,7 @@ mod tests {
         let plan = decide(limited, &other).expect("adaptive");
         assert!(plan.fallback_reasons[0].starts_with("limits.file_size_bytes is not enforced"), "{plan:?}");
         assert!(plan.fallback_reasons[1].starts_with("limits.open_files is not enforced"), "{plan:?}");
+        assert!(plan.fallback_reasons[2].starts_with("limits.workspace_bytes is not enforced"), "{plan:?}");
         assert!(!plan.resource_enforcement.file_size_enforced && !plan.resource_enforcement.open_files_enforced);
         assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 1);
     }

@@ -244,6 +244,7 @@ mod tests {
             address_space_bytes: None,
             file_size_bytes: None,
             open_files: None,
+            workspace_bytes: None,
             cgroup: None,
             sandbox: None,
         }

@@ -62,6 +62,7 @@ impl StepError {
             timed_out: false,
             killed: false,
             oom_killed: false,
+            workspace_excess: None,
             at: Timestamp::now(),
             duration_ms: None,
             usage: None,

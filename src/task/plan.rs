@@ -60,6 +60,10 @@ pub struct ResourceEnforcement {
     pub open_files: Option<u64>,
     #[serde(default)]
     pub open_files_enforced: bool,
+    #[serde(default)]
+    pub workspace_bytes: Option<u64>,
+    #[serde(default)]
+    pub workspace_enforced: bool,
     pub cgroup_enforced: bool,
     pub oom_detection: bool,
     /// By the limit's name, for those that are enforced.
@@ -77,4 +81,6 @@ pub enum Means {
     Rlimit,
     /// The cgroup, of the whole task.
     Cgroup,
+    /// What there is is looked at from time to time, and too much ends the task.
+    Measurement,
 }

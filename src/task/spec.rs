@@ -70,6 +70,9 @@ pub struct Limits {
     /// Of each process.
     #[serde(default)]
     pub open_files: Option<u64>,
+    /// Allocated by everything below `workspace/`.
+    #[serde(default)]
+    pub workspace_bytes: Option<u64>,
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
     pub stderr_max_bytes: u64,
@@ -199,6 +202,7 @@ pub struct Draft {
     pub pids_max: Option<u64>,
     pub file_size_bytes: Option<u64>,
     pub open_files: Option<u64>,
+    pub workspace_bytes: Option<u64>,
     pub stdout_max_bytes: Option<u64>,
     pub stderr_max_bytes: Option<u64>,
     pub profile: Option<Profile>,

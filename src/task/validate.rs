@@ -59,6 +59,7 @@ impl Draft {
             pids_max,
             file_size_bytes,
             open_files,
+            workspace_bytes,
             stdout_max_bytes,
             stderr_max_bytes,
             profile,
@@ -90,6 +91,7 @@ impl Draft {
             pids_max: positive("limits.pids_max", pids_max)?,
             file_size_bytes: positive("limits.file_size_bytes", file_size_bytes)?,
             open_files: within("limits.open_files", open_files, &OPEN_FILES)?,
+            workspace_bytes: positive("limits.workspace_bytes", workspace_bytes)?,
             stdout_max_bytes: stream("limits.stdout_max_bytes", stdout_max_bytes)?,
             stderr_max_bytes: stream("limits.stderr_max_bytes", stderr_max_bytes)?,
         };
@@ -328,6 +330,7 @@ mod tests {
             assert_eq!(fault(Draft { memory_bytes: Some(bad), ..draft() }), "limits.memory_bytes");
             assert_eq!(fault(Draft { pids_max: Some(bad), ..draft() }), "limits.pids_max");
             assert_eq!(fault(Draft { file_size_bytes: Some(bad), ..draft() }), "limits.file_size_bytes");
+            assert_eq!(fault(Draft { workspace_bytes: Some(bad), ..draft() }), "limits.workspace_bytes");
             assert_eq!(fault(Draft { stdout_max_bytes: Some(bad), ..draft() }), "limits.stdout_max_bytes");
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }

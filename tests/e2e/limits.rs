@@ -1,5 +1,8 @@
 //! Limits that need no cgroup: each seen from inside the task, and by what becomes of a task that breaks it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use crate::support::{Server, sh};
@@ -67,4 +70,83 @@ fn the_same_limits_hold_in_a_sandbox() {
     // Where there is no sandbox the task runs as a plain process, with the same limits.
     let status = server.run(&request);
     assert_eq!((&status["status"], &status["stdout"]), (&json!("success"), &json!("32\n2048\n")), "{status}");
+}
+
+/// No file is too long, but there is no end of them.
+const HOARD: &str = "i=0; while :; do head -c 100000 /dev/zero > f$i; i=$((i+1)); done";
+
+fn assert_workspace_exceeded(status: &Value) {
+    assert_eq!((&status["status"], error_code(status)), (&json!("failed"), "resource_limit_exceeded"), "{status}");
+    let message = status["error"]["message"].as_str().expect("text");
+    assert!(message.contains("limits.workspace_bytes"), "{status}");
+}
+
+#[test]
+fn a_task_that_fills_its_workspace_is_ended() {
+    let server = Server::start();
+    for profile in ["process", "linux_sandbox"] {
+        let mut request = limited(HOARD, &json!({"workspace_bytes": 1 << 20}));
+        request["sandbox"] = json!({"profile": profile});
+        let status = server.run(&request);
+        assert_workspace_exceeded(&status);
+        let details = &status["error"]["details"];
+        assert_eq!(details["workspace_bytes"], 1 << 20);
+        assert!(details["found_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{status}");
+        assert_eq!(status["exit_signal"], libc::SIGTERM, "{status}");
+        let plan = &status["execution_plan"];
+        let enforced = &plan["resource_enforcement"];
+        assert_eq!((&enforced["workspace_bytes"], &enforced["workspace_enforced"]), (&json!(1 << 20), &json!(true)));
+        assert_eq!(enforced["enforced_by"]["workspace_bytes"], "measurement");
+        assert!(plan["capability_warnings"].to_string().contains("no quota"), "{plan}");
+        let types = server.event_types(status["task_id"].as_str().expect("an id"));
+        assert!(!types.iter().any(|t| t == "timeout_triggered" || t == "kill_requested"), "{types:?}");
+    }
+}
+
+#[test]
+fn a_task_that_ignores_sigterm_is_killed_for_its_workspace() {
+    let server = Server::with_flags(&["--termination-grace-ms", "100"]);
+    let status = server.run(&limited(
+        "trap '' TERM; for i in 1 2 3; do head -c 500000 /dev/zero > $i; done; sleep 99 & wait; while :; do :; done",
+        &json!({"workspace_bytes": 1 << 20}),
+    ));
+    assert_workspace_exceeded(&status);
+    assert_eq!(status["exit_signal"], libc::SIGKILL, "{status}");
+}
+
+#[test]
+fn a_task_that_ends_over_its_limit_has_failed() {
+    let server = Server::start();
+    let limits = json!({"workspace_bytes": 1 << 20});
+    let status = server.run(&limited("for i in 1 2 3; do head -c 500000 /dev/zero > $i; done", &limits));
+    assert_workspace_exceeded(&status);
+    assert_eq!(status["exit_code"], 0, "{status}");
+    let tidy = "for i in 1 2 3 4 5; do head -c 500000 /dev/zero > f; rm f; done; mkdir a; ln -s . a/loop; : > a/b";
+    assert_eq!(server.run(&limited(tidy, &limits))["status"], "success");
+    let deep = server.run(&limited("i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done", &limits));
+    assert_workspace_exceeded(&deep);
+    assert!(deep["error"]["message"].as_str().is_some_and(|m| m.contains("deeply")), "{deep}");
+}
+
+#[test]
+fn no_single_file_is_longer_than_the_workspace_may_be() {
+    let server = Server::start();
+    let limits = json!({"workspace_bytes": 1 << 20, "file_size_bytes": 1 << 30});
+    let status = server.run(&limited("exec head -c 2000000 /dev/zero > f", &limits));
+    assert_workspace_exceeded(&status);
+    assert_eq!(
+        (&status["exit_signal"], &status["error"]["details"]),
+        (&json!(libc::SIGXFSZ), &json!({"workspace_bytes": 1 << 20}))
+    );
+}
+
+#[test]
+fn a_rootless_runtime_finds_what_a_task_has_hidden_when_it_has_ended() {
+    let server = Server::rootless();
+    let script = "mkdir h; for i in 1 2 3; do head -c 500000 /dev/zero > h/$i; done; chmod 0 h";
+    let status = server.run(&limited(script, &json!({"workspace_bytes": 1 << 20})));
+    assert_workspace_exceeded(&status);
+    let hidden = server.task_dir(status["task_id"].as_str().expect("an id")).join("workspace/h");
+    assert_eq!(fs::metadata(&hidden).expect("there").permissions().mode() & 0o777, 0, "its mode is the task's");
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).expect("for the clean-up");
 }

@@ -64,6 +64,7 @@ impl Rig {
             "address_space_bytes": null,
             "file_size_bytes": null,
             "open_files": null,
+            "workspace_bytes": null,
         })
     }
 

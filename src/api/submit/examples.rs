@@ -46,6 +46,7 @@ impl Example for ResourceLimits {
             pids_max: Some(64),
             file_size_bytes: Some(1_073_741_824),
             open_files: Some(1024),
+            workspace_bytes: Some(4_294_967_296),
             stdout_max_bytes: Some(65_536),
             stderr_max_bytes: Some(65_536),
         }
