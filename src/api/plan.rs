@@ -11,7 +11,7 @@ use crate::task;
 
 /// What is enforced for the task, and what was asked for and is not.
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct ExecutionPlan {
     /// What happens when something that was asked for cannot be enforced.
@@ -22,6 +22,9 @@ pub struct ExecutionPlan {
     pub effective_sandbox: SandboxProfile,
     /// What the task reaches by network.
     pub network: SandboxNetwork,
+    /// The user that a plain process runs as: its name, or `uid:gid`. Absent: the runtime's own, or a sandbox's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
     /// Each limit and whether it is enforced.
     pub resource_enforcement: ResourceEnforcement,
     /// Something that was asked for is not enforced; `fallback_reasons` says what.
@@ -104,12 +107,14 @@ impl From<&task::ExecutionPlan> for ExecutionPlan {
             fallback_reasons,
             capability_warnings,
             sandbox_layers: _,
+            run_as,
         } = plan;
         Self {
             capability_mode: (*capability_mode).into(),
             requested_sandbox: (*requested_sandbox).into(),
             effective_sandbox: (*effective_sandbox).into(),
             network: plan.network().into(),
+            run_as: run_as.as_ref().map(ToString::to_string),
             resource_enforcement: resource_enforcement.into(),
             degraded: *degraded,
             fallback_reasons: fallback_reasons.clone(),
@@ -174,9 +179,10 @@ impl Example for ExecutionPlan {
     fn example() -> Self {
         Self {
             capability_mode: CapabilityMode::Adaptive,
-            requested_sandbox: SandboxProfile::LinuxSandbox,
-            effective_sandbox: SandboxProfile::LinuxSandbox,
-            network: SandboxNetwork::None,
+            requested_sandbox: SandboxProfile::Process,
+            effective_sandbox: SandboxProfile::Process,
+            network: SandboxNetwork::Host,
+            run_as: Some("runner".into()),
             resource_enforcement: ResourceEnforcement::example(),
             degraded: true,
             fallback_reasons: vec![

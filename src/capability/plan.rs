@@ -60,6 +60,8 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
         degraded: !missing.is_empty(),
         fallback_reasons: missing,
         capability_warnings: warnings,
+        // A sandbox has users of its own.
+        run_as: manifest.run_as.clone().filter(|_| layers.is_none()),
         sandbox_layers: layers,
     })
 }
@@ -230,8 +232,8 @@ fn profile_mismatch(spec: &TaskSpec, manifest: &Manifest) -> Option<String> {
 mod tests {
     use super::*;
     use crate::capability::testing::manifest;
-    use crate::task::Draft;
     use crate::task::spec::DraftNamespaces;
+    use crate::task::{Draft, RunAs};
 
     fn draft() -> Draft {
         Draft { program: Some("/bin/true".into()), ..Draft::default() }
@@ -323,6 +325,17 @@ mod tests {
         assert!(plan.fallback_reasons[2].starts_with("limits.workspace_bytes is not enforced"), "{plan:?}");
         assert!(!plan.resource_enforcement.file_size_enforced && !plan.resource_enforcement.open_files_enforced);
         assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 1);
+    }
+
+    #[test]
+    fn plain_tasks_run_as_the_named_user_and_sandboxed_ones_as_their_own() {
+        let mut manifest = manifest();
+        manifest.run_as = Some(RunAs { name: None, uid: 7, gid: 8, groups: vec![] });
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..draft() };
+        assert_eq!(decide(draft(), &manifest).expect("planned").run_as, manifest.run_as);
+        assert_eq!(decide(sandboxed.clone(), &manifest).expect("planned").run_as, None);
+        manifest.sandbox.linux_sandbox = false;
+        assert_eq!(decide(sandboxed, &manifest).expect("adaptive").run_as, manifest.run_as);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -11,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroups::Cgroups;
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
+use super::run_as;
 use crate::ledger::Capacity;
 use crate::sandbox::cgroup;
 use crate::sandbox::{self, SandboxAnswers};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
-use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
+use crate::task::{RunAs, Timestamp};
 
 /// Name of the hidden role that [`run_probes`] plays.
 pub const PROBE_ROLE: &str = "__probe";
@@ -32,6 +34,7 @@ pub struct ProbeSettings {
     pub sandbox_uid: u32,
     pub disable_cgroup: bool,
     pub capacity: Capacity,
+    pub run_as: Option<RunAs>,
 }
 
 /// Answers of the child: for each capability nothing, or why not.
@@ -115,6 +118,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
+        run_as: settings.run_as.clone(),
         degraded: !(rlimit_cpu
             && rlimit_file_size
             && rlimit_open_files
@@ -127,10 +131,13 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
 }
 
 /// The hidden role: tries what changes the process that tries it. With a user's number it prints all answers as JSON;
-/// with files of cgroups it joins those.
+/// with files of cgroups it joins those; with a user and a directory it goes there as that user.
 #[must_use]
 pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
+    if args.first().is_some_and(|word| word == run_as::PROBE) {
+        return run_as::run_probe(&args[1..]);
+    }
     let Some(uid) = args.first().and_then(|uid| uid.to_str()?.parse().ok()) else { return join(&args) };
     // The limits come last: they hold for what is forked, too.
     let sandbox = match SingleThreaded::at_process_start() {
@@ -196,7 +203,7 @@ fn fault(done: io::Result<()>) -> Option<String> {
 
 fn write_probe(data_dir: &Path) -> io::Result<()> {
     let path = data_dir.join(format!(".probe-{}", std::process::id()));
-    let file = fs::File::create(&path)?;
+    let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     let synced = file.sync_all();
     fs::remove_file(&path)?;
     synced

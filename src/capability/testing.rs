@@ -35,6 +35,7 @@ pub fn manifest() -> Manifest {
             oom_detection: false,
         },
         capacity: Capacity { task_slots: 4, memory_bytes: None, pids: None },
+        run_as: None,
         warnings: vec![],
         degraded: false,
         overrides: BTreeMap::new(),

@@ -48,6 +48,12 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         env.remove("USER");
         env.extend([("HOME", WORKSPACE), ("TMPDIR", "/tmp")].map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
+    if let Some(run_as) = &task.plan().run_as {
+        // The server's own are root's.
+        env.remove("USER");
+        env.extend(run_as.name.clone().map(|name| ("USER".to_owned(), name)));
+        env.insert("HOME".to_owned(), paths.workspace().to_string_lossy().into_owned());
+    }
     env.extend(spec.execution.env.clone());
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced);
@@ -73,6 +79,7 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         file_size_bytes: file_size_bytes.into_iter().chain(workspace_bytes).min(),
         open_files: enforced.open_files.filter(|_| enforced.open_files_enforced),
         workspace_bytes,
+        run_as: task.plan().run_as.clone(),
         sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
     })

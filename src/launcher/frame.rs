@@ -128,6 +128,7 @@ mod tests {
             file_size_bytes: None,
             open_files: None,
             workspace_bytes: None,
+            run_as: None,
             cgroup: None,
             sandbox: None,
         }

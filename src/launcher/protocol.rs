@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::sandbox::cgroup::GroupSpec;
 pub use crate::sandbox::{RUN_DIR, SandboxRequest, WORKSPACE};
 use crate::task::state::{LaunchId, Running};
-use crate::task::{Exit, TaskId, Timestamp};
+use crate::task::{Exit, RunAs, TaskId, Timestamp};
 
 /// Version of the messages and of the journal's records.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -51,6 +51,9 @@ pub struct LaunchRequest {
     /// What `workspace/` may hold; measured by the shim.
     #[serde(default)]
     pub workspace_bytes: Option<u64>,
+    /// The user that a plain process becomes. Absent: the runtime's own.
+    #[serde(default)]
+    pub run_as: Option<RunAs>,
     /// The cgroup that holds the task, with its limits.
     #[serde(default)]
     pub cgroup: Option<GroupSpec>,

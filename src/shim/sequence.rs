@@ -39,7 +39,9 @@ pub fn steps(request: &LaunchRequest, logs: Logs, gates: Vec<Gate>) -> Result<Ve
     }
     steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(directory(request)?)]);
     steps.extend([Step::UnblockSignals, Step::CloseOnExec]);
-    let becomes_another = confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
+    let becomes_another =
+        request.run_as.is_some() || confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
+    steps.extend(request.run_as.clone().map(Step::BecomeUser));
     steps.extend(confinement.into_iter().map(Step::Sandbox));
     if becomes_another && !has_init {
         // The kernel forgets it when the user changes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::run_as::RunAs;
 use super::spec::{CapabilityMode, Namespaces, Network, Profile};
 
 /// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
@@ -22,6 +23,9 @@ pub struct ExecutionPlan {
     /// The layers of an effective `linux_sandbox`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_layers: Option<SandboxLayers>,
+    /// The user that the task runs as, where that is neither the runtime's own nor a sandbox's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<RunAs>,
 }
 
 impl ExecutionPlan {

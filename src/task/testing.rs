@@ -36,6 +36,7 @@ pub fn new_task(id: &str) -> NewTask {
             fallback_reasons: vec![],
             capability_warnings: vec![],
             sandbox_layers: None,
+            run_as: None,
         },
         created_at: at(1000),
     }

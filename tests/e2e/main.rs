@@ -7,6 +7,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod outcomes;
+mod run_as;
 mod sandbox;
 mod support;
 mod tasks;

@@ -139,6 +139,7 @@ impl From<&Manifest> for CapabilityManifest {
             data_dir_writable,
             resources,
             capacity,
+            run_as: _,
             warnings,
             degraded,
             overrides,
