@@ -157,6 +157,30 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_changes_under_the_walk_leads_it_nowhere() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let outside = tempfile::tempdir().expect("temp dir");
+        let path = dir.path().join("a");
+        fs::create_dir(&path).expect("made");
+        let top = directory::open(dir.path()).expect("there");
+        let mut walk = Walk::start(top.as_fd(), u64::MAX, false);
+        let seen = walk.levels[0].next().expect("an entry");
+        assert!(seen.is_dir);
+        fs::remove_dir(&path).expect("removed");
+        assert_eq!((walk.descend(&seen), walk.levels.len()), (None, 1), "it is gone");
+        // Beside it, so that no mount and no root is crossed on the way.
+        symlink(Path::new("..").join(outside.path().file_name().expect("a name")), &path).expect("linked");
+        assert!(path.is_dir());
+        assert_eq!((walk.descend(&seen), walk.levels.len()), (None, 1), "it is a link");
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "").expect("written");
+        assert_eq!((walk.descend(&seen), walk.levels.len()), (None, 1), "it is a file");
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        assert_eq!((walk.descend(&seen), walk.levels.len()), (None, 2), "it is back");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_found_at_the_end_and_keeps_its_mode() {
         let dir = tempfile::tempdir().expect("temp dir");
         let hidden = dir.path().join("hidden");
