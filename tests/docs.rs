@@ -86,9 +86,17 @@ fn the_reference_names_every_field() {
 #[test]
 fn the_reference_names_every_code_event_status_and_word() {
     let (page, document) = (read("docs/api.md"), document());
-    for schema in
-        ["ErrorCode", "FailureCode", "EventType", "TaskStatus", "ExecutionKind", "SandboxProfile", "CapabilityMode"]
-    {
+    for schema in [
+        "ErrorCode",
+        "FailureCode",
+        "EventType",
+        "TaskStatus",
+        "ExecutionKind",
+        "SandboxProfile",
+        "SandboxNetwork",
+        "CapabilityMode",
+        "EnforcementMeans",
+    ] {
         let words = words(&document, schema);
         assert!(!words.is_empty(), "{schema} is empty");
         let unnamed = missing(&page, words);

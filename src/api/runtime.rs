@@ -52,7 +52,7 @@ pub struct Platform {
 
 /// The configuration in force, without anything secret.
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize, Deserialize)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeConfig {
     /// The name of this runtime.
@@ -67,6 +67,9 @@ pub struct RuntimeConfig {
     pub max_queued_tasks: u64,
     /// From SIGTERM to SIGKILL, in milliseconds.
     pub termination_grace_ms: u64,
+    /// The user of tasks with the profile `process`, as configured; absent: the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
     /// How long an ended task is kept, in seconds.
     pub result_retention_secs: u64,
     /// How often ended tasks are looked for, in milliseconds.
@@ -202,6 +205,7 @@ impl RuntimeConfig {
             max_running_tasks: queue.max_running_tasks,
             max_queued_tasks: queue.max_queued_tasks,
             termination_grace_ms: execution.termination_grace_ms,
+            run_as: execution.run_as.clone(),
             result_retention_secs: retention.result_retention_secs,
             gc_interval_ms: retention.gc_interval_ms,
             dispatch_poll_interval_ms: queue.dispatch_poll_interval_ms,

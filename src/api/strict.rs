@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use crate::task::validate::{MAX_INTEGER, MIN_CPU_MILLIS};
+use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES};
 
 /// An enum whose values are fixed words on the wire.
 pub(super) trait Words: Copy + 'static {
@@ -47,12 +48,17 @@ where
 
 /// An integer; whether it is in range is validation's business, which says the same words.
 pub(super) fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    deserializer.deserialize_any(OrNull(LimitVisitor { least: 1 }))
+    deserializer.deserialize_any(OrNull(LimitVisitor(LIMIT)))
 }
 
-/// The same for a limit that starts at more than one.
+/// The same for a limit on the share of CPU time, which starts at more.
 pub(super) fn cpu_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    deserializer.deserialize_any(OrNull(LimitVisitor { least: MIN_CPU_MILLIS }))
+    deserializer.deserialize_any(OrNull(LimitVisitor(CPU_MILLIS)))
+}
+
+/// The same for a limit on open files, which may be less.
+pub(super) fn open_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(OrNull(LimitVisitor(OPEN_FILES)))
 }
 
 pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {
@@ -141,13 +147,12 @@ impl<'de> Visitor<'de> for MapVisitor {
     }
 }
 
-struct LimitVisitor {
-    least: u64,
-}
+/// What the limit may be.
+struct LimitVisitor(RangeInclusive<u64>);
 
 impl LimitVisitor {
     fn refuse<E: Error>(&self, value: impl fmt::Display) -> E {
-        E::custom(format!("must be an integer from {} to {MAX_INTEGER}, not {value}", self.least))
+        E::custom(format!("must be an integer from {} to {}, not {value}", self.0.start(), self.0.end()))
     }
 }
 
@@ -155,7 +160,7 @@ impl Visitor<'_> for LimitVisitor {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an integer from {} to {MAX_INTEGER}", self.least)
+        write!(f, "an integer from {} to {}", self.0.start(), self.0.end())
     }
 
     fn visit_u64<E: Error>(self, v: u64) -> Result<u64, E> {

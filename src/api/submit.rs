@@ -102,6 +102,19 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "10"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::cpu_millis", skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u64>,
+    /// Bytes of each single file that the task writes (`RLIMIT_FSIZE`), `stdout.log` and `stderr.log` included.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub file_size_bytes: Option<u64>,
+    /// Descriptors that each process may have open (`RLIMIT_NOFILE`), the three standard streams included.
+    #[oai(validator(minimum(value = "16"), maximum(value = "1048576")))]
+    #[serde(default, deserialize_with = "strict::open_files", skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// Bytes that everything in the task's workspace may occupy together. They are measured, so the task may exceed them
+    /// for a moment; no single file may be longer (`RLIMIT_FSIZE`).
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub workspace_bytes: Option<u64>,
     /// How many bytes of standard output a status answer inlines.
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
@@ -132,6 +145,9 @@ pub struct SandboxPolicy {
     /// Which namespaces of its own a `linux_sandbox` task gets.
     #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceConfig>,
+    /// What the task reaches by network. Absent: as `namespaces.net` says, which it must not contradict.
+    #[serde(default, deserialize_with = "strict::optional_word", skip_serializing_if = "Option::is_none")]
+    pub network: Option<SandboxNetwork>,
 }
 
 /// How far a task is kept from the rest of the machine.
@@ -143,6 +159,17 @@ pub enum SandboxProfile {
     Process,
     /// Namespaces of its own.
     LinuxSandbox,
+}
+
+/// What a task reaches by network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxNetwork {
+    /// Whatever the host reaches.
+    Host,
+    /// Its own loopback device alone.
+    None,
 }
 
 /// Namespaces that the task gets of its own.
@@ -162,7 +189,7 @@ pub struct NamespaceConfig {
     /// System V IPC and POSIX message queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipc: Option<bool>,
-    /// Network: with true the task has none.
+    /// Network: with true the task has none, as with `network` `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<bool>,
 }
@@ -263,20 +290,33 @@ impl ExecutionSpec {
 
 impl ResourceLimits {
     fn fill(self, draft: &mut Draft) {
-        let Self { wall_time_ms, cpu_time_sec, memory_bytes, pids_max, cpu_millis, stdout_max_bytes, stderr_max_bytes } =
-            self;
+        let Self {
+            wall_time_ms,
+            cpu_time_sec,
+            memory_bytes,
+            pids_max,
+            cpu_millis,
+            file_size_bytes,
+            open_files,
+            workspace_bytes,
+            stdout_max_bytes,
+            stderr_max_bytes,
+        } = self;
         (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
         (draft.memory_bytes, draft.pids_max, draft.cpu_millis) = (memory_bytes, pids_max, cpu_millis);
+        (draft.file_size_bytes, draft.open_files) = (file_size_bytes, open_files);
+        draft.workspace_bytes = workspace_bytes;
         (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
     }
 }
 
 impl SandboxPolicy {
     fn fill(self, draft: &mut Draft) {
-        let Self { profile, workspace_subdir, rootfs, chroot, namespaces } = self;
+        let Self { profile, workspace_subdir, rootfs, chroot, namespaces, network } = self;
         draft.profile = profile.map(Into::into);
         (draft.workspace_subdir, draft.rootfs, draft.chroot) = (workspace_subdir, rootfs, chroot);
         draft.namespaces = namespaces.map(Into::into);
+        draft.network = network.map(Into::into);
     }
 }
 
@@ -299,17 +339,10 @@ impl ControlContext {
     }
 }
 
-impl From<NamespaceConfig> for spec::Namespaces {
+impl From<NamespaceConfig> for spec::DraftNamespaces {
     fn from(config: NamespaceConfig) -> Self {
         let NamespaceConfig { mount, pid, uts, ipc, net } = config;
-        let default = Self::default();
-        Self {
-            mount: mount.unwrap_or(default.mount),
-            pid: pid.unwrap_or(default.pid),
-            uts: uts.unwrap_or(default.uts),
-            ipc: ipc.unwrap_or(default.ipc),
-            net: net.unwrap_or(default.net),
-        }
+        Self { mount, pid, uts, ipc, net }
     }
 }
 
@@ -320,6 +353,11 @@ impl Words for ExecutionKind {
 impl Words for SandboxProfile {
     const WORDS: &'static [(&'static str, Self)] =
         &[(Profile::Process.as_str(), Self::Process), (Profile::LinuxSandbox.as_str(), Self::LinuxSandbox)];
+}
+
+impl Words for SandboxNetwork {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(spec::Network::Host.as_str(), Self::Host), (spec::Network::None.as_str(), Self::None)];
 }
 
 impl Words for CapabilityMode {
@@ -343,6 +381,24 @@ impl From<Profile> for SandboxProfile {
         match profile {
             Profile::Process => Self::Process,
             Profile::LinuxSandbox => Self::LinuxSandbox,
+        }
+    }
+}
+
+impl From<SandboxNetwork> for spec::Network {
+    fn from(network: SandboxNetwork) -> Self {
+        match network {
+            SandboxNetwork::Host => Self::Host,
+            SandboxNetwork::None => Self::None,
+        }
+    }
+}
+
+impl From<spec::Network> for SandboxNetwork {
+    fn from(network: spec::Network) -> Self {
+        match network {
+            spec::Network::Host => Self::Host,
+            spec::Network::None => Self::None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::health::HealthResponse;
 use super::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use super::status::{FailureCode, RuntimeErrorInfo};
 use super::strict::Words;
-use super::submit::{CapabilityMode, ExecutionKind, ExecutionSpec, SandboxPolicy, SandboxProfile};
+use super::submit::{CapabilityMode, ExecutionKind, ExecutionSpec, SandboxNetwork, SandboxPolicy, SandboxProfile};
 use super::{ErrorEnvelope, EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse, parse};
 use crate::task;
 
@@ -88,6 +88,7 @@ fn the_words_that_are_read_are_those_that_are_written() {
     }
     same::<ExecutionKind>();
     same::<SandboxProfile>();
+    same::<SandboxNetwork>();
     same::<CapabilityMode>();
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::ledger::Capacity;
-use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
+use crate::task::{RunAs, Timestamp};
 
 /// A capability is true only because a probe did the thing (see `docs/api.md`, Capabilities).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Manifest {
     pub data_dir_writable: bool,
     pub resources: ResourceCapabilities,
     pub capacity: Capacity,
+    /// The user of plain tasks; absent: the runtime's own.
+    pub run_as: Option<RunAs>,
     /// Why each "no" is a no.
     pub warnings: Vec<String>,
     /// Something that this version can enforce is switched off or missing here.
@@ -73,6 +75,8 @@ impl SandboxCapabilities {
 pub struct ResourceCapabilities {
     pub rlimit_cpu: bool,
     pub rlimit_memory: bool,
+    pub rlimit_file_size: bool,
+    pub rlimit_open_files: bool,
     pub cgroup_v2: bool,
     pub cgroup_writable: bool,
     /// The three below: by a cgroup, for every process of the task together.

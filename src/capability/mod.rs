@@ -5,6 +5,7 @@ mod manifest;
 mod peer;
 mod plan;
 mod probe;
+mod run_as;
 #[cfg(test)]
 pub mod testing;
 
@@ -13,3 +14,4 @@ pub use manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities
 pub use peer::TaskPeers;
 pub use plan::{Unsupported, plan};
 pub use probe::{PROBE_ROLE, ProbeSettings, probe, run_probes};
+pub use run_as::{resolve_run_as, try_run_as};

@@ -1,8 +1,10 @@
 //! From what a task asks for to what will be enforced. Pure: manifest and specification in, plan or refusal out.
 
-use super::manifest::Manifest;
-use crate::task::spec::{Namespaces, Profile, Sandbox};
-use crate::task::{CapabilityMode, ExecutionPlan, ResourceEnforcement, SandboxLayers, TaskSpec};
+use std::collections::BTreeMap;
+
+use super::manifest::{Manifest, ResourceCapabilities};
+use crate::task::spec::{Limits, Namespaces, Network, Profile, Sandbox};
+use crate::task::{CapabilityMode, ExecutionPlan, Means, ResourceEnforcement, SandboxLayers, TaskSpec};
 
 /// What a strict task asked for and this host cannot enforce.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,24 +23,12 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     let sandbox_degraded = !missing.is_empty();
     let limits = &spec.limits;
     let resources = &manifest.resources;
-    let cpu_time_enforced = limits.cpu_time_sec.is_some() && resources.rlimit_cpu;
-    let memory_enforced = limits.memory_bytes.is_some() && (resources.memory_limit || resources.rlimit_memory);
-    let pids_enforced = limits.pids_max.is_some() && resources.pids_limit;
-    let cpu_enforced = limits.cpu_millis.is_some() && resources.cpu_quota;
-    if limits.cpu_time_sec.is_some() && !cpu_time_enforced {
-        missing.push("limits.cpu_time_sec is not enforced: RLIMIT_CPU cannot be set here".into());
-    }
-    if limits.memory_bytes.is_some() && !memory_enforced {
-        missing.push(
-            "limits.memory_bytes is not enforced: there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here"
-                .into(),
-        );
-    }
-    if limits.pids_max.is_some() && !pids_enforced {
-        missing.push("limits.pids_max is not enforced: there is no cgroup with a pids controller for tasks".into());
-    }
-    if limits.cpu_millis.is_some() && !cpu_enforced {
-        missing.push("limits.cpu_millis is not enforced: there is no cgroup with a cpu controller for tasks".into());
+    let mut enforced_by = BTreeMap::new();
+    for Rule { limit, means, otherwise } in rules(limits, resources) {
+        match means {
+            Some(means) => drop(enforced_by.insert(limit.to_owned(), means)),
+            None => missing.push(format!("limits.{limit} is not enforced: {otherwise}")),
+        }
     }
     warnings.extend(without_effect(&spec.sandbox));
     let profile_fault = profile_mismatch(spec, manifest);
@@ -46,9 +36,15 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     if let Some(fault) = profile_fault {
         if strict { missing.push(fault) } else { warnings.push(fault) }
     }
-    if memory_enforced && !resources.memory_limit {
+    if enforced_by.get("memory_bytes") == Some(&Means::Rlimit) {
         warnings.push(
             "limits.memory_bytes is enforced as address space of each process (RLIMIT_AS), not as memory of the whole task"
+                .into(),
+        );
+    }
+    if enforced_by.contains_key("workspace_bytes") {
+        warnings.push(
+            "limits.workspace_bytes is measured and no quota: the task may exceed it for a moment, and deleted files that it holds open are not seen"
                 .into(),
         );
     }
@@ -60,24 +56,85 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
         capability_mode: spec.capability_mode,
         requested_sandbox: spec.sandbox.profile,
         effective_sandbox: if layers.is_some() { Profile::LinuxSandbox } else { Profile::Process },
-        resource_enforcement: ResourceEnforcement {
-            wall_time_ms: limits.wall_time_ms,
-            cpu_time_sec: limits.cpu_time_sec,
-            cpu_time_enforced,
-            memory_bytes: limits.memory_bytes,
-            memory_enforced,
-            pids_max: limits.pids_max,
-            pids_enforced,
-            cpu_millis: limits.cpu_millis,
-            cpu_enforced,
-            cgroup_enforced: resources.cgroup_writable,
-            oom_detection: resources.oom_detection,
-        },
+        resource_enforcement: enforcement(limits, resources, enforced_by),
         degraded: !missing.is_empty(),
         fallback_reasons: missing,
         capability_warnings: warnings,
+        // A sandbox has users of its own.
+        run_as: manifest.run_as.clone().filter(|_| layers.is_none()),
         sandbox_layers: layers,
     })
+}
+
+/// One limit that the task asks for.
+struct Rule {
+    limit: &'static str,
+    /// The strongest that there are here.
+    means: Option<Means>,
+    /// What is said where there are none.
+    otherwise: &'static str,
+}
+
+/// One line for each limit: its name, whether it is asked for, by which means it can be enforced, what is said without.
+fn rules(limits: &Limits, resources: &ResourceCapabilities) -> Vec<Rule> {
+    let by = |means, had: bool| had.then_some(means);
+    let memory = by(Means::Cgroup, resources.memory_limit).or(by(Means::Rlimit, resources.rlimit_memory));
+    let no_memory = "there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here";
+    let no_pids = "there is no cgroup with a pids controller for tasks";
+    let no_cpu = "there is no cgroup with a cpu controller for tasks";
+    let no_cpu_time = "RLIMIT_CPU cannot be set here";
+    let no_file_size = "RLIMIT_FSIZE cannot be set here";
+    let no_open_files = "RLIMIT_NOFILE cannot be set here";
+    let all = [
+        ("wall_time_ms", true, Some(Means::Timer), ""),
+        ("cpu_time_sec", limits.cpu_time_sec.is_some(), by(Means::Rlimit, resources.rlimit_cpu), no_cpu_time),
+        ("memory_bytes", limits.memory_bytes.is_some(), memory, no_memory),
+        ("pids_max", limits.pids_max.is_some(), by(Means::Cgroup, resources.pids_limit), no_pids),
+        ("cpu_millis", limits.cpu_millis.is_some(), by(Means::Cgroup, resources.cpu_quota), no_cpu),
+        (
+            "file_size_bytes",
+            limits.file_size_bytes.is_some(),
+            by(Means::Rlimit, resources.rlimit_file_size),
+            no_file_size,
+        ),
+        ("open_files", limits.open_files.is_some(), by(Means::Rlimit, resources.rlimit_open_files), no_open_files),
+        (
+            "workspace_bytes",
+            limits.workspace_bytes.is_some(),
+            by(Means::Measurement, resources.rlimit_file_size),
+            no_file_size,
+        ),
+    ];
+    let asked = all.into_iter().filter(|(_, asked, ..)| *asked);
+    asked.map(|(limit, _, means, otherwise)| Rule { limit, means, otherwise }).collect()
+}
+
+fn enforcement(
+    limits: &Limits,
+    resources: &ResourceCapabilities,
+    enforced_by: BTreeMap<String, Means>,
+) -> ResourceEnforcement {
+    let enforced = |limit: &str| enforced_by.contains_key(limit);
+    ResourceEnforcement {
+        wall_time_ms: limits.wall_time_ms,
+        cpu_time_sec: limits.cpu_time_sec,
+        cpu_time_enforced: enforced("cpu_time_sec"),
+        memory_bytes: limits.memory_bytes,
+        memory_enforced: enforced("memory_bytes"),
+        pids_max: limits.pids_max,
+        pids_enforced: enforced("pids_max"),
+        cpu_millis: limits.cpu_millis,
+        cpu_enforced: enforced("cpu_millis"),
+        file_size_bytes: limits.file_size_bytes,
+        file_size_enforced: enforced("file_size_bytes"),
+        open_files: limits.open_files,
+        open_files_enforced: enforced("open_files"),
+        workspace_bytes: limits.workspace_bytes,
+        workspace_enforced: enforced("workspace_bytes"),
+        cgroup_enforced: resources.cgroup_writable,
+        oom_detection: resources.oom_detection,
+        enforced_by,
+    }
 }
 
 /// What becomes of the requested sandbox.
@@ -90,7 +147,10 @@ struct Decision {
 
 fn sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     match requested.profile {
-        Profile::Process => Decision { layers: None, missing: Vec::new(), warnings: Vec::new() },
+        Profile::Process => {
+            let missing = unisolated(requested, "with sandbox.profile process").into_iter().collect();
+            Decision { layers: None, missing, warnings: Vec::new() }
+        }
         Profile::LinuxSandbox if manifest.sandbox.linux_sandbox => linux_sandbox(requested, manifest),
         Profile::LinuxSandbox => {
             let mut missing = vec![
@@ -100,15 +160,23 @@ fn sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
             if requested.chroot {
                 missing.push("sandbox.chroot is not available on this runtime; the task sees the host's files".into());
             }
+            missing.extend(unisolated(requested, "on this runtime"));
             Decision { layers: None, missing, warnings: Vec::new() }
         }
     }
 }
 
+/// A plain process has no network of its own.
+fn unisolated(requested: &Sandbox, here: &str) -> Option<String> {
+    (requested.network == Some(Network::None))
+        .then(|| format!("sandbox.network none is not enforced {here}; the task shares the host's network"))
+}
+
 /// Each layer that this host has; one that it lacks is named.
 fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     let had = &manifest.sandbox;
-    let wanted = requested.namespaces.unwrap_or_default();
+    let wanted = requested.wanted_namespaces();
+    let net = if requested.network.is_some() { "sandbox.network none" } else { "sandbox.namespaces.net" };
     let mut missing = Vec::new();
     let mut layer = |name: &str, wanted: bool, had: bool| {
         if wanted && !had {
@@ -122,7 +190,7 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
             pid: layer("sandbox.namespaces.pid", wanted.pid, had.namespaces.pid),
             uts: layer("sandbox.namespaces.uts", wanted.uts, had.namespaces.uts),
             ipc: layer("sandbox.namespaces.ipc", wanted.ipc, had.namespaces.ipc),
-            net: layer("sandbox.namespaces.net", wanted.net, had.namespaces.net),
+            net: layer(net, wanted.net, had.namespaces.net),
         },
         rootless: had.rootless,
         landlock: layer("the Landlock layer of linux_sandbox", true, had.landlock_abi.is_some()),
@@ -132,7 +200,7 @@ fn linux_sandbox(requested: &Sandbox, manifest: &Manifest) -> Decision {
     let mut warn = |holds: bool, text: &str| warnings.extend(holds.then(|| text.to_owned()));
     warn(
         !layers.namespaces.net && !had.api_closed_to_tasks,
-        "the task shares the host's network and can use the runtime's own API; sandbox.namespaces.net closes it",
+        "the task shares the host's network and can use the runtime's own API; sandbox.network none closes it",
     );
     warn(
         !layers.namespaces.net && had.api_closed_to_tasks,
@@ -168,7 +236,8 @@ fn profile_mismatch(spec: &TaskSpec, manifest: &Manifest) -> Option<String> {
 mod tests {
     use super::*;
     use crate::capability::testing::manifest;
-    use crate::task::Draft;
+    use crate::task::spec::DraftNamespaces;
+    use crate::task::{Draft, RunAs};
 
     fn draft() -> Draft {
         Draft { program: Some("/bin/true".into()), ..Draft::default() }
@@ -194,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_warned_of() {
-        let idle = Draft { rootfs: Some("/r".into()), namespaces: Some(Namespaces::default()), ..draft() };
+        let idle = Draft { rootfs: Some("/r".into()), namespaces: Some(DraftNamespaces::default()), ..draft() };
         let plan = decide(idle, &manifest()).expect("planned");
         assert!(!plan.degraded);
         assert!(plan.capability_warnings[0].contains("rootfs") && plan.capability_warnings[1].contains("namespaces"));
@@ -238,6 +307,50 @@ mod tests {
     }
 
     #[test]
+    fn the_plan_says_by_which_means_each_limit_is_enforced() {
+        let limited = Draft {
+            cpu_time_sec: Some(1),
+            memory_bytes: Some(1 << 20),
+            pids_max: Some(4),
+            file_size_bytes: Some(1 << 20),
+            open_files: Some(64),
+            workspace_bytes: Some(1 << 30),
+            ..draft()
+        };
+        let means = |manifest: &Manifest| {
+            let plan = decide(limited.clone(), manifest).expect("planned").resource_enforcement;
+            plan.enforced_by.into_iter().map(|(limit, means)| format!("{limit} {means:?}")).collect::<Vec<_>>()
+        };
+        let rlimits = ["cpu_time_sec Rlimit", "file_size_bytes Rlimit", "memory_bytes Rlimit", "open_files Rlimit"];
+        let rest = ["wall_time_ms Timer", "workspace_bytes Measurement"];
+        assert_eq!(means(&manifest()), [&rlimits[..], &rest].concat());
+        let mut other = manifest();
+        (other.resources.memory_limit, other.resources.pids_limit) = (true, true);
+        (other.resources.rlimit_file_size, other.resources.rlimit_open_files) = (false, false);
+        assert_eq!(
+            means(&other),
+            ["cpu_time_sec Rlimit", "memory_bytes Cgroup", "pids_max Cgroup", "wall_time_ms Timer"]
+        );
+        let plan = decide(limited, &other).expect("adaptive");
+        assert!(plan.fallback_reasons[0].starts_with("limits.file_size_bytes is not enforced"), "{plan:?}");
+        assert!(plan.fallback_reasons[1].starts_with("limits.open_files is not enforced"), "{plan:?}");
+        assert!(plan.fallback_reasons[2].starts_with("limits.workspace_bytes is not enforced"), "{plan:?}");
+        assert!(!plan.resource_enforcement.file_size_enforced && !plan.resource_enforcement.open_files_enforced);
+        assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 1);
+    }
+
+    #[test]
+    fn plain_tasks_run_as_the_named_user_and_sandboxed_ones_as_their_own() {
+        let mut manifest = manifest();
+        manifest.run_as = Some(RunAs { name: None, uid: 7, gid: 8, groups: vec![] });
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..draft() };
+        assert_eq!(decide(draft(), &manifest).expect("planned").run_as, manifest.run_as);
+        assert_eq!(decide(sandboxed.clone(), &manifest).expect("planned").run_as, None);
+        manifest.sandbox.linux_sandbox = false;
+        assert_eq!(decide(sandboxed, &manifest).expect("adaptive").run_as, manifest.run_as);
+    }
+
+    #[test]
     fn each_layer_that_is_missing_is_named_and_the_rest_is_enforced() {
         let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..draft() };
         let whole = decide(sandboxed.clone(), &manifest()).expect("planned");
@@ -252,6 +365,26 @@ mod tests {
         assert!(plan.fallback_reasons[0].contains("namespaces.pid") && plan.fallback_reasons[1].contains("Landlock"));
         let strict = Draft { capability_mode: Some(CapabilityMode::Strict), ..sandboxed };
         assert_eq!(decide(strict, &manifest).expect_err("strict").missing.len(), 2);
+    }
+
+    #[test]
+    fn a_task_without_network_has_none_or_its_plan_says_so() {
+        let offline = Draft { network: Some(Network::None), ..draft() };
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..offline.clone() };
+        let plan = decide(sandboxed.clone(), &manifest()).expect("planned");
+        assert!(plan.network() == Network::None && !plan.degraded && plan.capability_warnings.is_empty(), "{plan:?}");
+        let mut without_net = manifest();
+        without_net.sandbox.namespaces.net = false;
+        for (draft, manifest) in
+            [(offline, manifest()), (sandboxed.clone(), without_sandbox()), (sandboxed, without_net)]
+        {
+            let plan = decide(draft.clone(), &manifest).expect("adaptive");
+            assert_eq!((plan.network(), plan.degraded), (Network::Host, true));
+            assert!(plan.fallback_reasons.iter().any(|r| r.starts_with("sandbox.network none")), "{plan:?}");
+            assert!(decide(Draft { requires_strict_sandbox: Some(true), ..draft }, &manifest).is_err());
+        }
+        let online = Draft { network: Some(Network::Host), ..draft() };
+        assert!(!decide(online, &manifest()).expect("planned").degraded);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -12,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::cgroups::{self, Cgroups};
 use super::manifest::{Manifest, Platform, ResourceCapabilities, SandboxCapabilities, containerized, kubernetes};
 use super::peer;
+use super::run_as;
 use crate::ledger::Capacity;
 use crate::sandbox::{self, BASE_NAME, SandboxAnswers};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::rlimit::Limit;
-use crate::task::Timestamp;
 use crate::task::spec::Namespaces;
+use crate::task::{RunAs, Timestamp};
 
 /// Name of the hidden role that [`run_probes`] plays.
 pub const PROBE_ROLE: &str = "__probe";
@@ -40,6 +42,7 @@ pub struct ProbeSettings {
     /// The operator lets sandboxed tasks use the API.
     pub allow_tasks: bool,
     pub capacity: Capacity,
+    pub run_as: Option<RunAs>,
 }
 
 /// Answers of the child: for each capability nothing, or why not.
@@ -47,7 +50,23 @@ pub struct ProbeSettings {
 struct Answers {
     rlimit_cpu: Option<String>,
     rlimit_memory: Option<String>,
+    rlimit_file_size: Option<String>,
+    rlimit_open_files: Option<String>,
     sandbox: SandboxAnswers,
+}
+
+impl Answers {
+    /// The same no to everything.
+    fn nothing(reason: &str) -> Self {
+        let no = || Some(reason.to_owned());
+        Self {
+            rlimit_cpu: no(),
+            rlimit_memory: no(),
+            rlimit_file_size: no(),
+            rlimit_open_files: no(),
+            sandbox: SandboxAnswers::nothing(reason),
+        }
+    }
 }
 
 /// Asks the host and writes down the answers.
@@ -61,11 +80,12 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     };
     let mut answers = ask_child(settings.sandbox_uid, &settings.run_dir.join(BASE_NAME)).unwrap_or_else(|error| {
         let reason = format!("the probing process failed: {error}");
-        let sandbox = SandboxAnswers::nothing(&reason);
-        Answers { rlimit_cpu: Some(reason.clone()), rlimit_memory: Some(reason), sandbox }
+        Answers::nothing(&reason)
     });
     let rlimit_cpu = holds("rlimit_cpu", answers.rlimit_cpu);
     let rlimit_memory = holds("rlimit_memory", answers.rlimit_memory);
+    let rlimit_file_size = holds("rlimit_file_size", answers.rlimit_file_size);
+    let rlimit_open_files = holds("rlimit_open_files", answers.rlimit_open_files);
     let data_dir_writable = holds("data_dir_writable", fault(write_probe(&settings.data_dir)));
     if settings.disable_cgroup {
         overrides.insert("disable_cgroup".to_owned(), "true".to_owned());
@@ -114,6 +134,8 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
         resources: ResourceCapabilities {
             rlimit_cpu,
             rlimit_memory,
+            rlimit_file_size,
+            rlimit_open_files,
             cgroup_v2,
             cgroup_writable,
             memory_limit,
@@ -122,17 +144,28 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
             oom_detection: memory_limit,
         },
         capacity: settings.capacity,
-        degraded: !(rlimit_cpu && memory_limit && pids_limit && cpu_quota && sandbox.is_whole()),
+        run_as: settings.run_as.clone(),
+        degraded: !(rlimit_cpu
+            && rlimit_file_size
+            && rlimit_open_files
+            && memory_limit
+            && pids_limit
+            && cpu_quota
+            && sandbox.is_whole()),
         warnings,
         overrides,
     }
 }
 
 /// The hidden role: tries what changes the process that tries it. With a user's number and the directory that is the
-/// root of sandboxes it prints all answers as JSON; with the JSON of a cgroup it enters that.
+/// root of sandboxes it prints all answers as JSON; with the JSON of a cgroup it enters that; with a user and a directory it goes
+/// there as that user.
 #[must_use]
 pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
+    if args.first().is_some_and(|word| word == run_as::PROBE) {
+        return run_as::run_probe(&args[1..]);
+    }
     let argument = args.first().and_then(|argument| argument.to_str()).unwrap_or_default();
     let Ok(uid) = argument.parse() else { return enter(argument) };
     let base = args.get(1).map_or(Path::new(BASE_NAME), Path::new);
@@ -145,6 +178,8 @@ pub fn run_probes(args: impl Iterator<Item = OsString>) -> ExitCode {
         sandbox,
         rlimit_cpu: fault(Limit::CpuTime { seconds: 3600 }.apply()),
         rlimit_memory: fault(Limit::AddressSpace { bytes: 1 << 30 }.apply()),
+        rlimit_file_size: fault(Limit::FileSize { bytes: 1 << 30 }.apply()),
+        rlimit_open_files: fault(Limit::OpenFiles { count: 1024 }.apply()),
     };
     match serde_json::to_writer(io::stdout(), &answers) {
         Ok(()) => ExitCode::SUCCESS,
@@ -204,7 +239,7 @@ fn fault(done: io::Result<()>) -> Option<String> {
 
 fn write_probe(data_dir: &Path) -> io::Result<()> {
     let path = data_dir.join(format!(".probe-{}", std::process::id()));
-    let file = fs::File::create(&path)?;
+    let file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     let synced = file.sync_all();
     fs::remove_file(&path)?;
     synced

@@ -26,6 +26,8 @@ pub fn manifest() -> Manifest {
         resources: ResourceCapabilities {
             rlimit_cpu: true,
             rlimit_memory: true,
+            rlimit_file_size: true,
+            rlimit_open_files: true,
             cgroup_v2: false,
             cgroup_writable: false,
             memory_limit: false,
@@ -34,6 +36,7 @@ pub fn manifest() -> Manifest {
             oom_detection: false,
         },
         capacity: Capacity { task_slots: 4, memory_bytes: None, pids: None },
+        run_as: None,
         warnings: vec![],
         degraded: false,
         overrides: BTreeMap::new(),

@@ -23,7 +23,7 @@ use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
 use crate::metrics::Metrics;
 use crate::server::{self, Context};
 use crate::store::{self, DataDir, Readers, write_whole};
-use crate::task::{Task, TaskPaths, Timestamp};
+use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
 const HELP: &str =
     "Each flag beats its environment variable, that beats the files of --config, and they beat the defaults.
@@ -78,8 +78,15 @@ fn run(loaded: Loaded) -> ExitCode {
 fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let root_is_given = !loaded.is_default("capability.cgroup_root");
     let mut config = loaded.config;
+    let sandboxed = (config.sandbox.uid_base, config.sandbox.uid_count);
+    let run_as =
+        config.execution.run_as.as_deref().map(|user| capability::resolve_run_as(user, sandboxed)).transpose()?;
     let mut data_dir = DataDir::open(&config.runtime.data_dir)?;
     data_dir.path().clone_into(&mut config.runtime.data_dir);
+    if let Some(run_as) = &run_as {
+        data_dir.let_others_pass()?;
+        capability::try_run_as(run_as, &data_dir.tasks_dir())?;
+    }
     let (writer, readers) = store::open(&data_dir.database())?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     // Before the dispatcher, which launches what waits.
@@ -103,7 +110,7 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     // Everything is where it belongs before anybody can ask.
     let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(listen(config, &mut data_dir, &cgroups, dispatcher, readers, metrics));
+    let served = runtime.block_on(listen(config, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics));
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     cgroups.release();
@@ -112,6 +119,7 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn listen(
     config: Config,
+    run_as: Option<RunAs>,
     data_dir: &mut DataDir,
     cgroups: &Cgroups,
     dispatcher: Dispatcher,
@@ -122,7 +130,7 @@ async fn listen(
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
-    let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir()), cgroups);
+    let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir(), run_as), cgroups);
     for warning in &manifest.warnings {
         tracing::info!("not available here: {warning}");
     }
@@ -166,7 +174,7 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
     }
 }
 
-fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeSettings {
+fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf, run_as: Option<RunAs>) -> ProbeSettings {
     ProbeSettings {
         runtime_id: runtime_id.to_owned(),
         data_dir: config.runtime.data_dir.clone(),
@@ -179,6 +187,7 @@ fn probe_settings(config: &Config, runtime_id: &str, run_dir: PathBuf) -> ProbeS
         disable_cgroup: config.capability.disable_cgroup,
         allow_tasks: config.server.allow_tasks,
         capacity: config.capacity(),
+        run_as,
     }
 }
 

@@ -38,6 +38,10 @@ pub struct Flags {
     #[arg(long, value_name = "MS")]
     pub termination_grace_ms: Option<String>,
 
+    /// User that plain tasks run as, where the server is root [default: the server's own]
+    #[arg(long, value_name = "USER|UID[:GID]")]
+    pub run_as: Option<String>,
+
     /// How long ended tasks are kept, in seconds [default: 604800]
     #[arg(long, value_name = "SECS")]
     pub result_retention_secs: Option<String>,
@@ -113,7 +117,7 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 17] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 18] {
         let Self {
             files: _,
             listen_addr,
@@ -121,6 +125,7 @@ impl Flags {
             max_running_tasks,
             max_queued_tasks,
             termination_grace_ms,
+            run_as,
             result_retention_secs,
             gc_interval_ms,
             dispatch_poll_interval_ms,
@@ -141,6 +146,7 @@ impl Flags {
             ("queue.max_running_tasks", max_running_tasks),
             ("queue.max_queued_tasks", max_queued_tasks),
             ("execution.termination_grace_ms", termination_grace_ms),
+            ("execution.run_as", run_as),
             ("retention.result_retention_secs", result_retention_secs),
             ("retention.gc_interval_ms", gc_interval_ms),
             ("queue.dispatch_poll_interval_ms", dispatch_poll_interval_ms),

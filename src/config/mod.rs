@@ -76,6 +76,8 @@ pub struct Queue {
 pub struct Execution {
     /// From SIGTERM to SIGKILL.
     pub termination_grace_ms: u64,
+    /// The user of plain tasks; absent: the server's own.
+    pub run_as: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

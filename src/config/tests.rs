@@ -23,6 +23,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("queue.max_queued_tasks", ["1", "2", "1000000000"]),
     ("queue.dispatch_poll_interval_ms", ["1", "2", "3600000"]),
     ("execution.termination_grace_ms", ["0", "1", "3600000"]),
+    ("execution.run_as", ["nobody", "1000", "1000:1000"]),
     ("retention.result_retention_secs", ["0", "1", "3153600000"]),
     ("retention.gc_interval_ms", ["1", "2", "86400000"]),
     ("ledger.memory_bytes", ["1", "2", "9223372036854775807"]),

@@ -48,11 +48,19 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         env.remove("USER");
         env.extend([("HOME", WORKSPACE), ("TMPDIR", "/tmp")].map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
+    if let Some(run_as) = &task.plan().run_as {
+        // The server's own are root's.
+        env.remove("USER");
+        env.extend(run_as.name.clone().map(|name| ("USER".to_owned(), name)));
+        env.insert("HOME".to_owned(), paths.workspace().to_string_lossy().into_owned());
+    }
     env.extend(spec.execution.env.clone());
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced);
     // The same controller does both; without it memory is limited as address space.
     let by_cgroup = enforced.cgroup_enforced && enforced.oom_detection;
+    let file_size_bytes = enforced.file_size_bytes.filter(|_| enforced.file_size_enforced);
+    let workspace_bytes = enforced.workspace_bytes.filter(|_| enforced.workspace_enforced);
     Some(LaunchRequest {
         version: PROTOCOL_VERSION,
         task_id: task.id().clone(),
@@ -67,6 +75,11 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         grace_ms: settings.grace_ms,
         cpu_time_sec: enforced.cpu_time_sec.filter(|_| enforced.cpu_time_enforced),
         address_space_bytes: memory_bytes.filter(|_| !by_cgroup),
+        // What no workspace can hold no file need be, and the kernel is faster than a measurement.
+        file_size_bytes: file_size_bytes.into_iter().chain(workspace_bytes).min(),
+        open_files: enforced.open_files.filter(|_| enforced.open_files_enforced),
+        workspace_bytes,
+        run_as: task.plan().run_as.clone(),
         sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
     })

@@ -217,6 +217,7 @@ pub(super) fn lost(reason: &str) -> Exit {
         timed_out: false,
         killed: false,
         oom_killed: false,
+        workspace_excess: None,
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,

@@ -242,6 +242,10 @@ mod tests {
             grace_ms: 1,
             cpu_time_sec: None,
             address_space_bytes: None,
+            file_size_bytes: None,
+            open_files: None,
+            workspace_bytes: None,
+            run_as: None,
             cgroup: None,
             sandbox: None,
         }

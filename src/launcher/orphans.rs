@@ -120,6 +120,7 @@ fn exit(status: ExitStatus) -> Exit {
         timed_out: false,
         killed: false,
         oom_killed: false,
+        workspace_excess: None,
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::sandbox::cgroup::GroupSpec;
 pub use crate::sandbox::{RUN_DIR, SandboxRequest, WORKSPACE};
 use crate::task::state::{LaunchId, Running};
-use crate::task::{Exit, TaskId, Timestamp};
+use crate::task::{Exit, RunAs, TaskId, Timestamp};
 
 /// Version of the messages and of the journal's records.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -42,6 +42,18 @@ pub struct LaunchRequest {
     pub cpu_time_sec: Option<u64>,
     /// RLIMIT_AS in bytes.
     pub address_space_bytes: Option<u64>,
+    /// RLIMIT_FSIZE in bytes.
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    /// RLIMIT_NOFILE.
+    #[serde(default)]
+    pub open_files: Option<u64>,
+    /// What `workspace/` may hold; measured by the shim.
+    #[serde(default)]
+    pub workspace_bytes: Option<u64>,
+    /// The user that a plain process becomes. Absent: the runtime's own.
+    #[serde(default)]
+    pub run_as: Option<RunAs>,
     /// The cgroup that holds the task, with its limits.
     #[serde(default)]
     pub cgroup: Option<GroupSpec>,

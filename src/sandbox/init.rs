@@ -30,7 +30,7 @@ pub fn supervise(shim: &OwnedFd, command: Pid, uid: Option<u32>) -> i32 {
 fn confine_itself(uid: Option<u32>) -> io::Result<()> {
     set_name(c"execgo-init")?;
     if let Some(uid) = uid {
-        identity::become_user(uid)?;
+        identity::become_user(uid, uid, &[])?;
     }
     // Only now, for a change of the user makes it dumpable or not by a setting of the host.
     identity::not_dumpable()?;

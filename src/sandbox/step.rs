@@ -118,7 +118,7 @@ impl SandboxStep {
             Self::NewCgroupNamespace => fork::new_cgroup_namespace(),
             Self::Landlock => landlock::restrict(),
             Self::DropBoundingSet => identity::drop_bounding_set(),
-            Self::BecomeUser(uid) => identity::become_user(*uid),
+            Self::BecomeUser(uid) => identity::become_user(*uid, *uid, &[]),
             Self::DropCapabilities => identity::drop_capabilities(),
             Self::NoNewPrivileges => identity::no_new_privileges(),
             Self::Seccomp => seccomp::confine(),

@@ -184,6 +184,7 @@ mod tests {
             timed_out: false,
             killed: false,
             oom_killed: false,
+            workspace_excess: None,
             at: Timestamp::from_millis(1_700_000_000_000),
             duration_ms: Some(3),
             usage: None,

@@ -12,7 +12,9 @@ mod step;
 mod supervise;
 pub mod terminate;
 mod timeline;
+mod walk;
 mod watch;
+mod workspace;
 
 pub use step::StepError;
 pub use supervise::run;

@@ -21,6 +21,9 @@ pub struct Logs {
 /// Names the file.
 pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
     make_dir(&request.task_dir)?;
+    if request.run_as.is_some() {
+        let_pass(&request.task_dir)?;
+    }
     let workspace = request.task_dir.join("workspace");
     make_dir(&workspace)?;
     if request.working_dir != workspace {
@@ -32,22 +35,31 @@ pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
     let logs =
         Logs { stdout: open_log(&request.task_dir, "stdout.log")?, stderr: open_log(&request.task_dir, "stderr.log")? };
     if let Some(uid) = request.sandbox.as_ref().and_then(|sandbox| sandbox.uid) {
-        give_to(uid, request, &logs)?;
+        give_to((uid, uid), request, &logs).map_err(StepError::in_sandbox)?;
+    }
+    if let Some(run_as) = &request.run_as {
+        give_to((run_as.uid, run_as.gid), request, &logs)?;
     }
     Ok(logs)
 }
 
+/// The task's own user gets to its workspace by path; it cannot list what is beside it.
+fn let_pass(task_dir: &Path) -> Result<(), StepError> {
+    let passed = std::fs::set_permissions(task_dir, Permissions::from_mode(0o711));
+    passed.map_err(|error| StepError::new(format_args!("chmod {}", task_dir.display()), error))
+}
+
 /// Makes the task's files those of its own user. Nothing of the task has run yet, so no name here is a trap.
-fn give_to(uid: u32, request: &LaunchRequest, logs: &Logs) -> Result<(), StepError> {
-    let failed = |path: &Path, error| StepError::new(format_args!("chown {}", path.display()), error).in_sandbox();
+fn give_to((uid, gid): (u32, u32), request: &LaunchRequest, logs: &Logs) -> Result<(), StepError> {
+    let failed = |path: &Path, error| StepError::new(format_args!("chown {}", path.display()), error);
     let workspace = request.task_dir.join("workspace");
     let below = request.working_dir.ancestors().take_while(|path| path.starts_with(&workspace));
     for path in below.chain(request.script.as_ref().map(|script| script.path.as_path())) {
-        lchown(path, Some(uid), Some(uid)).map_err(|error| failed(path, error))?;
+        lchown(path, Some(uid), Some(gid)).map_err(|error| failed(path, error))?;
     }
     // So that /dev/stdout can be opened again.
     for (log, name) in [(&logs.stdout, "stdout.log"), (&logs.stderr, "stderr.log")] {
-        fchown(log, Some(uid), Some(uid)).map_err(|error| failed(Path::new(name), error))?;
+        fchown(log, Some(uid), Some(gid)).map_err(|error| failed(Path::new(name), error))?;
     }
     Ok(())
 }

@@ -48,7 +48,9 @@ pub fn steps(
     }
     steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(working_dir(request)?)]);
     steps.extend([Step::UnblockSignals, Step::CloseOnExec]);
-    let becomes_another = confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
+    let becomes_another =
+        request.run_as.is_some() || confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));
+    steps.extend(request.run_as.clone().map(Step::BecomeUser));
     steps.extend(confinement.into_iter().map(Step::Sandbox));
     if becomes_another && !has_init {
         // The kernel forgets it when the user changes.
@@ -58,6 +60,8 @@ pub fn steps(
     steps.push(Step::Limit(Limit::NoCore));
     steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
     steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
+    steps.extend(request.file_size_bytes.map(|bytes| Step::Limit(Limit::FileSize { bytes })));
+    steps.extend(request.open_files.map(|count| Step::Limit(Limit::OpenFiles { count })));
     steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
     Ok(steps)
 }

@@ -12,8 +12,8 @@ use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, memory, signal};
-use crate::task::{Exit, ExitStatus, Timestamp};
+use crate::sys::{fd, identity, memory, signal};
+use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
 const MAX_STEP_BYTES: usize = 4096;
@@ -65,6 +65,7 @@ impl StepError {
             timed_out: false,
             killed: false,
             oom_killed: false,
+            workspace_excess: None,
             at: Timestamp::now(),
             duration_ms: None,
             usage: None,
@@ -100,6 +101,8 @@ pub enum Step {
     ChangeDirectory(CString),
     UnblockSignals,
     CloseOnExec,
+    /// Of a plain process.
+    BecomeUser(RunAs),
     Limit(Limit),
     /// Part of `linux_sandbox`.
     Sandbox(SandboxStep),
@@ -127,6 +130,7 @@ impl Step {
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
             Self::UnblockSignals => signal::unblock_all(),
             Self::CloseOnExec => fd::close_all_on_exec(),
+            Self::BecomeUser(RunAs { name: _, uid, gid, groups }) => identity::become_user(*uid, *gid, groups),
             Self::Limit(limit) => limit.apply(),
             Self::Sandbox(step) => step.perform(mounts),
             Self::ForkCommand(_) => Ok(()),
@@ -151,6 +155,7 @@ impl Step {
             | Self::ChangeDirectory(_)
             | Self::UnblockSignals
             | Self::CloseOnExec
+            | Self::BecomeUser(_)
             | Self::Limit(_)
             | Self::Sandbox(_)
             | Self::AwaitGo
@@ -178,6 +183,7 @@ impl fmt::Display for Step {
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),
             Self::UnblockSignals => f.write_str("sigprocmask"),
             Self::CloseOnExec => f.write_str("close_range"),
+            Self::BecomeUser(run_as) => write!(f, "become user {run_as}"),
             Self::Limit(limit) => write!(f, "setrlimit {}", limit.name()),
             Self::Sandbox(step) => step.fmt(f),
             Self::ForkCommand(None) => f.write_str("fork in the sandbox"),

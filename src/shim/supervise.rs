@@ -8,6 +8,7 @@ use super::recorder::Recorder;
 use super::spawn::spawn;
 use super::step::StepError;
 use super::watch::Watch;
+use super::workspace::Workspace;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::Base;
@@ -66,6 +67,8 @@ fn start(
     let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
     recorder.open()?;
     let logs = prepare(request)?;
+    let limit = request.workspace_bytes;
+    let workspace = limit.map(|bytes| Workspace::open(&request.task_dir.join("workspace"), bytes)).transpose()?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
@@ -81,7 +84,7 @@ fn start(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, signals, command, cgroup))
+    Ok(Watch::new(request, running, signals, command, cgroup, workspace))
 }
 
 /// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.

@@ -1,7 +1,7 @@
 //! When a task is asked to end, and when it is made to. Pure: events and times in, what to do out.
 //!
 //! ```text
-//! running ─deadline or kill request─▶ grace ─its end─▶ killing, again and again until nothing is left
+//! running ─deadline, kill request or limit─▶ grace ─its end─▶ killing, again and again until nothing is left
 //!    └─────────command exits────────────────────────────▲
 //! ```
 
@@ -77,6 +77,16 @@ impl Timeline {
             }
             Phase::Killing { .. } => false,
         }
+    }
+
+    /// A limit that the shim itself keeps is exceeded. Says whether SIGTERM is due to the whole task.
+    #[must_use]
+    pub fn on_limit(&mut self, now: u64) -> bool {
+        let running = self.is_running();
+        if running {
+            self.phase = Phase::Grace { until: now.saturating_add(self.grace_ms) };
+        }
+        running
     }
 
     /// The command exited. What it left behind ends now, or with the grace that was given to the whole task.
@@ -170,6 +180,17 @@ mod tests {
         assert_eq!(line.next_due(true), 1150);
         assert_eq!(line.on_clock(1150, true), Some(Due::Kill));
         assert_eq!((line.timed_out(), line.killed()), (false, true));
+    }
+
+    #[test]
+    fn a_limit_terminates_once_and_is_neither_a_timeout_nor_a_kill() {
+        let mut line = timeline();
+        assert!(line.on_limit(1100));
+        assert!(!line.on_limit(1120) && !line.is_running());
+        assert_eq!((line.next_due(true), line.on_clock(1150, true)), (1150, Some(Due::Kill)));
+        assert_eq!((line.timed_out(), line.killed()), (false, false));
+        line.on_command_exit(1160);
+        assert!(!line.on_limit(1161));
     }
 
     #[test]

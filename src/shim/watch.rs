@@ -8,6 +8,7 @@ use super::spawn::{Command, Launched};
 use super::step::StepError;
 use super::terminate;
 use super::timeline::{Due, Timeline};
+use super::workspace::Workspace;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::sandbox::cgroup::{CpuTime, Facts, Group};
@@ -15,6 +16,7 @@ use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, ChildrenUsage, End, Reaped};
 use crate::sys::signal::{Signal, Signals};
+use crate::task::exit::WorkspaceExcess;
 use crate::task::state::Running;
 use crate::task::{Exit, ExitStatus, TaskId, Timestamp, Usage};
 
@@ -27,6 +29,9 @@ pub struct Watch {
     command: Command,
     timeline: Timeline,
     cgroup: Option<Group>,
+    /// Of a task whose workspace is limited.
+    workspace: Option<Workspace>,
+    excess: Option<WorkspaceExcess>,
     /// A step of the child failed, so the command never ran.
     failure: Option<StepError>,
     end: Option<CommandEnd>,
@@ -63,10 +68,11 @@ impl Watch {
         signals: Signals,
         command: Command,
         cgroup: Option<Group>,
+        workspace: Option<Workspace>,
     ) -> Self {
         let timeline = Timeline::new(running.started_monotonic_ms, request.wall_time_ms, request.grace_ms);
         let task_id = request.task_id.clone();
-        Self { task_id, running, signals, command, timeline, cgroup, failure: None, end: None }
+        Self { task_id, running, signals, command, timeline, cgroup, workspace, excess: None, failure: None, end: None }
     }
 
     /// Watches until the command and all its descendants are gone.
@@ -93,11 +99,14 @@ impl Watch {
                 return self.into_exit();
             }
             self.on_clock(outbox)?;
+            self.measure()?;
         }
     }
 
     fn wait(&self, outbox: &Outbox) -> io::Result<[Ready; 4]> {
-        let timeout = self.timeline.next_due(self.end.is_none()).saturating_sub(monotonic_ms());
+        let measuring = self.workspace.as_ref().filter(|_| self.is_measuring()).map_or(u64::MAX, Workspace::next_due);
+        let due = self.timeline.next_due(self.end.is_none()).min(measuring);
+        let timeout = due.saturating_sub(monotonic_ms());
         let pidfd = self.end.is_none().then(|| self.command.pidfd.as_fd());
         poll::poll(
             [
@@ -195,6 +204,23 @@ impl Watch {
         Ok(())
     }
 
+    /// A task that is about to end is measured at its end.
+    fn is_measuring(&self) -> bool {
+        self.end.is_none() && self.timeline.is_running()
+    }
+
+    fn measure(&mut self) -> io::Result<()> {
+        if !self.is_measuring() {
+            return Ok(());
+        }
+        let now = monotonic_ms();
+        self.excess = self.workspace.as_mut().and_then(|workspace| workspace.on_clock(now));
+        if self.excess.is_some() && self.timeline.on_limit(now) {
+            terminate::ask_all(process::getpid())?;
+        }
+        Ok(())
+    }
+
     /// One call reaches all of the command's process group, which a scan of many forking processes may not. Only while
     /// the command was not reaped: until then the group's number is its own.
     fn kill_group(&self) {
@@ -207,6 +233,8 @@ impl Watch {
             return Err(io::Error::other("the command vanished without being reaped"));
         };
         let ran = self.failure.is_none();
+        let judged = !ran || self.excess.is_some() || self.timeline.timed_out() || self.timeline.killed();
+        let at_the_end = self.workspace.as_ref().filter(|_| !judged).and_then(Workspace::at_the_end);
         let facts = self.cgroup.as_ref().map(Group::facts).unwrap_or_default();
         let status = match (self.failure, end) {
             (Some(error), _) => error.into_status(),
@@ -221,6 +249,7 @@ impl Watch {
             timed_out: self.timeline.timed_out(),
             killed: self.timeline.killed(),
             oom_killed: ran && facts.oom_kills.is_some_and(|kills| kills > 0),
+            workspace_excess: self.excess.or(at_the_end),
             at,
             duration_ms: ran.then_some(duration_ms),
             usage: if ran { Some(usage(process::children_usage()?, facts)) } else { None },

@@ -1,9 +1,9 @@
 //! The data directory: its layout, its privacy, and the lock that keeps a second server out.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sys::lock;
@@ -46,6 +46,7 @@ impl DataDir {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
         if !lock::try_exclusive(&lock).map_err(failed("lock", &lock_path))? {
@@ -56,6 +57,29 @@ impl DataDir {
             return Err(DataDirError::InUse { path, holder });
         }
         Ok(Self { path, lock })
+    }
+
+    /// Lets other users get to the tasks' directories by their paths (mode 0711), where each task's own lets them in. They
+    /// can list and read nothing on the way.
+    ///
+    /// # Errors
+    /// As chmod(2).
+    pub fn let_others_pass(&self) -> Result<(), DataDirError> {
+        let chmod = |path: PathBuf, mode| match fs::set_permissions(&path, Permissions::from_mode(mode)) {
+            Ok(()) => Ok(()),
+            Err(source) => Err(DataDirError::Io { operation: "chmod", path, source }),
+        };
+        // What earlier versions, or somebody else, made for others to read.
+        chmod(self.path.join("runtime.lock"), 0o600)?;
+        chmod(self.run_dir(), 0o700)?;
+        chmod(self.path.join("trash"), 0o700)?;
+        chmod(self.tasks_dir(), 0o711)?;
+        chmod(self.path.clone(), 0o711)
+    }
+
+    #[must_use]
+    pub fn tasks_dir(&self) -> PathBuf {
+        self.path.join("tasks")
     }
 
     /// Absolute, without symbolic links.

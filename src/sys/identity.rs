@@ -2,7 +2,9 @@
 
 use std::io;
 
-use nix::unistd::{Gid, Uid};
+use std::ffi::CString;
+
+use nix::unistd::{Gid, Uid, User};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// The effective user and group of this process.
@@ -22,15 +24,46 @@ pub fn map_only(uid: u32, gid: u32) -> io::Result<()> {
     std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))
 }
 
-/// Becomes this user, and the group of the same number, for ever. Needs CAP_SETUID and CAP_SETGID.
+/// A user that the system has a name for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    /// All that it is a member of (getgrouplist(3)), the one above included.
+    pub groups: Vec<u32>,
+}
+
+/// # Errors
+/// As getpwnam(3).
+pub fn account_by_name(name: &str) -> io::Result<Option<Account>> {
+    User::from_name(name)?.map(account).transpose()
+}
+
+/// # Errors
+/// As getpwuid(3).
+pub fn account_by_uid(uid: u32) -> io::Result<Option<Account>> {
+    User::from_uid(Uid::from_raw(uid))?.map(account).transpose()
+}
+
+fn account(user: User) -> io::Result<Account> {
+    let name = CString::new(user.name.as_str())?;
+    let groups = nix::unistd::getgrouplist(&name, user.gid)?;
+    let groups = groups.into_iter().map(Gid::as_raw).collect();
+    Ok(Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), groups })
+}
+
+/// Becomes this user with this group and these supplementary groups, for ever. With the user every capability of root
+/// goes (capabilities(7)). Needs CAP_SETUID and CAP_SETGID.
 ///
 /// # Errors
 /// As setgroups(2), setresgid(2) and setresuid(2).
-pub fn become_user(id: u32) -> io::Result<()> {
-    nix::unistd::setgroups(&[])?;
-    let gid = Gid::from_raw(id);
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&groups)?;
+    let gid = Gid::from_raw(gid);
     nix::unistd::setresgid(gid, gid, gid)?;
-    let uid = Uid::from_raw(id);
+    let uid = Uid::from_raw(uid);
     Ok(nix::unistd::setresuid(uid, uid, uid)?)
 }
 

@@ -2,6 +2,7 @@
 //! It knows the kernel and nothing of ours: no task, no message, no configuration.
 
 pub mod clock;
+pub mod directory;
 pub mod exec;
 pub mod fd;
 pub mod fork;

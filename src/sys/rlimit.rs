@@ -15,6 +15,10 @@ pub enum Limit {
     /// `RLIMIT_CPU`: SIGXCPU after `seconds`, SIGKILL one second later. With both at once the kernel only kills,
     /// and nobody can tell why.
     CpuTime { seconds: u64 },
+    /// `RLIMIT_FSIZE`: SIGXFSZ for whoever makes a file longer; `EFBIG` where that is ignored.
+    FileSize { bytes: u64 },
+    /// `RLIMIT_NOFILE`: no new descriptor has this number or a higher one; `EMFILE`. What is open stays open.
+    OpenFiles { count: u64 },
 }
 
 impl Limit {
@@ -25,6 +29,8 @@ impl Limit {
             Self::AddressSpace { .. } => "RLIMIT_AS",
             Self::NoCore => "RLIMIT_CORE",
             Self::CpuTime { .. } => "RLIMIT_CPU",
+            Self::FileSize { .. } => "RLIMIT_FSIZE",
+            Self::OpenFiles { .. } => "RLIMIT_NOFILE",
         }
     }
 
@@ -37,6 +43,8 @@ impl Limit {
             Self::AddressSpace { bytes } => (Resource::As, bytes, bytes),
             Self::NoCore => (Resource::Core, 1, 1),
             Self::CpuTime { seconds } => (Resource::Cpu, seconds, seconds.saturating_add(1)),
+            Self::FileSize { bytes } => (Resource::Fsize, bytes, bytes),
+            Self::OpenFiles { count } => (Resource::Nofile, count, count),
         };
         Ok(setrlimit(resource, clamped(soft, hard, getrlimit(resource).maximum))?)
     }

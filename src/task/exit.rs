@@ -17,6 +17,9 @@ pub struct Exit {
     /// The kernel's out-of-memory killer struck inside the task's cgroup.
     #[serde(default)]
     pub oom_killed: bool,
+    /// More was found in the workspace than the task may keep there, while it ran or at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_excess: Option<WorkspaceExcess>,
     /// When this was seen, on the wall clock.
     pub at: Timestamp,
     /// From exec to exit of the command on the monotonic clock; absent when it never started.
@@ -24,6 +27,16 @@ pub struct Exit {
     pub duration_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+}
+
+/// What was found in a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum WorkspaceExcess {
+    /// At least this many bytes.
+    TooLarge { bytes: u64 },
+    /// More directories inside each other than are measured.
+    TooDeep,
 }
 
 /// How the command ended.

@@ -8,6 +8,7 @@ pub mod outcome;
 pub mod paths;
 pub mod plan;
 pub mod reservation;
+pub mod run_as;
 pub mod spec;
 pub mod state;
 #[cfg(test)]
@@ -20,8 +21,9 @@ pub use exit::{Exit, ExitStatus, Usage};
 pub use id::TaskId;
 pub use outcome::{Ended, Outcome, TaskError, TaskErrorCode};
 pub use paths::TaskPaths;
-pub use plan::{ExecutionPlan, ResourceEnforcement, SandboxLayers};
+pub use plan::{ExecutionPlan, Means, ResourceEnforcement, SandboxLayers};
 pub use reservation::Reservation;
+pub use run_as::RunAs;
 #[cfg(test)]
 pub use spec::Draft;
 pub use spec::{CapabilityMode, InvalidField, TaskSpec};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, ExitStatus, Usage};
+use super::exit::{Exit, ExitStatus, Usage, WorkspaceExcess};
 use super::spec::Limits;
 use super::timestamp::Timestamp;
 
@@ -93,7 +93,7 @@ impl Outcome {
         }
     }
 
-    /// Decides by precedence: timeout, cancelled, memory, CPU, then what the command itself said.
+    /// Decides by precedence: timeout, cancelled, memory, workspace, CPU, the length of files, then what the command itself said.
     #[must_use]
     pub fn judge(exit: &Exit, limits: &Limits) -> Self {
         let (exit_code, exit_signal) = match exit.status {
@@ -147,6 +147,9 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
         };
         return error(TaskErrorCode::MemoryLimitExceeded, message.into(), details);
     }
+    if let Some(excess) = exit.workspace_excess {
+        return Some(workspace(excess, limits));
+    }
     match exit.status {
         ExitStatus::Exited { code: 0 }
         | ExitStatus::LaunchFailed { .. }
@@ -160,12 +163,46 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
             let message = format!("used more than limits.cpu_time_sec ({} s)", limit.unwrap_or(0));
             error(TaskErrorCode::CpuLimitExceeded, message, Some(json!({"cpu_time_sec": limit})))
         }
-        ExitStatus::Signaled { signal } => {
-            let name = signal_name(signal);
-            let details = json!({"exit_signal": signal, "signal": name});
-            error(TaskErrorCode::ExitNonZero, format!("killed by signal {signal} ({name})"), Some(details))
-        }
+        ExitStatus::Signaled { signal } => Some(signaled(signal, limits)),
     }
+}
+
+fn workspace(excess: WorkspaceExcess, limits: &Limits) -> TaskError {
+    let limit = limits.workspace_bytes.unwrap_or(0);
+    let message = match excess {
+        WorkspaceExcess::TooLarge { .. } => {
+            format!("kept more in its workspace than limits.workspace_bytes ({limit} bytes)")
+        }
+        WorkspaceExcess::TooDeep => {
+            "nested directories in its workspace more deeply than limits.workspace_bytes is measured".to_owned()
+        }
+    };
+    let mut details = json!({"workspace_bytes": limit});
+    if let WorkspaceExcess::TooLarge { bytes } = excess {
+        details["found_bytes"] = json!(bytes);
+    }
+    TaskError { code: TaskErrorCode::ResourceLimitExceeded, message, details: Some(details) }
+}
+
+fn signaled(signal: i32, limits: &Limits) -> TaskError {
+    if let (libc::SIGXFSZ, Some((name, limit))) = (signal, file_limit(limits)) {
+        let message = format!("wrote a file longer than limits.{name} ({limit} bytes)");
+        let details = Some(json!({name: limit}));
+        return TaskError { code: TaskErrorCode::ResourceLimitExceeded, message, details };
+    }
+    let name = signal_name(signal);
+    let message = format!("killed by signal {signal} ({name})");
+    TaskError {
+        code: TaskErrorCode::ExitNonZero,
+        message,
+        details: Some(json!({"exit_signal": signal, "signal": name})),
+    }
+}
+
+/// The limit that bounds each single file: the lower one of the two that do.
+fn file_limit(limits: &Limits) -> Option<(&'static str, u64)> {
+    let both = [("file_size_bytes", limits.file_size_bytes), ("workspace_bytes", limits.workspace_bytes)];
+    both.into_iter().filter_map(|(name, limit)| Some((name, limit?))).min_by_key(|(_, limit)| *limit)
 }
 
 fn setup(code: TaskErrorCode, step: &str, errno: i32) -> Option<TaskError> {
@@ -217,6 +254,9 @@ mod tests {
         memory_bytes: Some(1 << 20),
         pids_max: None,
         cpu_millis: None,
+        file_size_bytes: Some(4096),
+        open_files: None,
+        workspace_bytes: Some(8192),
         stdout_max_bytes: 1,
         stderr_max_bytes: 1,
     };
@@ -227,6 +267,7 @@ mod tests {
             timed_out: false,
             killed: false,
             oom_killed: false,
+            workspace_excess: None,
             at: Timestamp::from_millis(1),
             duration_ms: Some(5),
             usage: None,
@@ -238,9 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn timeout_beats_cancelled_beats_memory_beats_cpu_beats_exit_code() {
+    fn timeout_beats_cancelled_beats_memory_beats_workspace_beats_cpu_beats_exit_code() {
         let mut facts = exit(ExitStatus::Signaled { signal: libc::SIGXCPU });
         assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
+        facts.workspace_excess = Some(WorkspaceExcess::TooLarge { bytes: 9000 });
+        let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
+        assert_eq!(error.details, Some(json!({"workspace_bytes": 8192, "found_bytes": 9000})));
+        facts.status = ExitStatus::Exited { code: 0 };
+        assert_eq!(code(&facts), Some(TaskErrorCode::ResourceLimitExceeded));
         facts.oom_killed = true;
         assert_eq!(code(&facts), Some(TaskErrorCode::MemoryLimitExceeded));
         facts.killed = true;
@@ -273,6 +320,20 @@ mod tests {
         assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
         facts.usage = Some(Usage { user_cpu_ms: Some(2000), ..Usage::default() });
         assert_eq!(code(&facts), Some(TaskErrorCode::ExitNonZero));
+    }
+
+    #[test]
+    fn sigxfsz_is_the_limit_on_files_only_where_there_is_one() {
+        let facts = exit(ExitStatus::Signaled { signal: libc::SIGXFSZ });
+        let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
+        assert_eq!(error.message, "wrote a file longer than limits.file_size_bytes (4096 bytes)");
+        let of_workspace = Limits { file_size_bytes: Some(10_000), ..LIMITS };
+        let error = Outcome::judge(&facts, &of_workspace).error.expect("failed");
+        assert_eq!(error.details, Some(json!({"workspace_bytes": 8192})));
+        let unlimited = Limits { file_size_bytes: None, workspace_bytes: None, ..LIMITS };
+        let error = Outcome::judge(&facts, &unlimited).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ExitNonZero);
     }
 
     #[test]

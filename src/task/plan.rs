@@ -1,8 +1,11 @@
 //! What will be enforced for one task, as decided at submission: requested beside effective, with every difference named.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::spec::{CapabilityMode, Namespaces, Profile};
+use super::run_as::RunAs;
+use super::spec::{CapabilityMode, Namespaces, Network, Profile};
 
 /// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,17 @@ pub struct ExecutionPlan {
     /// The layers of an effective `linux_sandbox`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_layers: Option<SandboxLayers>,
+    /// The user that the task runs as, where that is neither the runtime's own nor a sandbox's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<RunAs>,
+}
+
+impl ExecutionPlan {
+    /// What the task reaches by network.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        if self.sandbox_layers.is_some_and(|layers| layers.namespaces.net) { Network::None } else { Network::Host }
+    }
 }
 
 /// What of the sandbox is enforced.
@@ -46,6 +60,35 @@ pub struct ResourceEnforcement {
     /// Plans of earlier servers do not have it.
     #[serde(default)]
     pub cpu_enforced: bool,
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    #[serde(default)]
+    pub file_size_enforced: bool,
+    #[serde(default)]
+    pub open_files: Option<u64>,
+    #[serde(default)]
+    pub open_files_enforced: bool,
+    #[serde(default)]
+    pub workspace_bytes: Option<u64>,
+    #[serde(default)]
+    pub workspace_enforced: bool,
     pub cgroup_enforced: bool,
     pub oom_detection: bool,
+    /// By the limit's name, for those that are enforced.
+    #[serde(default)]
+    pub enforced_by: BTreeMap<String, Means>,
+}
+
+/// By which means a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// The shim's clock.
+    Timer,
+    /// setrlimit(2), of each process.
+    Rlimit,
+    /// The cgroup, of the whole task.
+    Cgroup,
+    /// What there is is looked at from time to time, and too much ends the task.
+    Measurement,
 }

@@ -66,6 +66,15 @@ pub struct Limits {
     pub pids_max: Option<u64>,
     /// Thousandths of a core.
     pub cpu_millis: Option<u64>,
+    /// Of each single file that the task writes.
+    #[serde(default)]
+    pub file_size_bytes: Option<u64>,
+    /// Of each process.
+    #[serde(default)]
+    pub open_files: Option<u64>,
+    /// Allocated by everything below `workspace/`.
+    #[serde(default)]
+    pub workspace_bytes: Option<u64>,
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
     pub stderr_max_bytes: u64,
@@ -80,6 +89,38 @@ pub struct Sandbox {
     pub chroot: bool,
     /// Absent: all but `net`, where the profile has namespaces.
     pub namespaces: Option<Namespaces>,
+    /// Absent: as `namespaces.net` says. Never against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
+impl Sandbox {
+    /// The namespaces that are asked for, in whichever way.
+    #[must_use]
+    pub fn wanted_namespaces(&self) -> Namespaces {
+        let namespaces = self.namespaces.unwrap_or_default();
+        Namespaces { net: self.network.map_or(namespaces.net, |network| network == Network::None), ..namespaces }
+    }
+}
+
+/// What a task reaches by network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Whatever the host reaches.
+    Host,
+    /// Its own loopback device alone.
+    None,
+}
+
+impl Network {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::None => "none",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,13 +203,17 @@ pub struct Draft {
     pub memory_bytes: Option<u64>,
     pub pids_max: Option<u64>,
     pub cpu_millis: Option<u64>,
+    pub file_size_bytes: Option<u64>,
+    pub open_files: Option<u64>,
+    pub workspace_bytes: Option<u64>,
     pub stdout_max_bytes: Option<u64>,
     pub stderr_max_bytes: Option<u64>,
     pub profile: Option<Profile>,
     pub workspace_subdir: Option<String>,
     pub rootfs: Option<String>,
     pub chroot: Option<bool>,
-    pub namespaces: Option<Namespaces>,
+    pub namespaces: Option<DraftNamespaces>,
+    pub network: Option<Network>,
     pub capability_mode: Option<CapabilityMode>,
     pub control_plane_mode: Option<String>,
     pub tenant: Option<String>,
@@ -178,6 +223,15 @@ pub struct Draft {
     pub requires_resource_reservation: Option<bool>,
     pub labels: Option<BTreeMap<String, String>>,
     pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DraftNamespaces {
+    pub mount: Option<bool>,
+    pub pid: Option<bool>,
+    pub uts: Option<bool>,
+    pub ipc: Option<bool>,
+    pub net: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Values for the unit tests of every room.
 
-use super::plan::ResourceEnforcement;
+use super::plan::{Means, ResourceEnforcement};
 use super::spec::Profile;
 use super::state::{LaunchId, Running};
 use super::{CapabilityMode, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
@@ -24,13 +24,21 @@ pub fn new_task(id: &str) -> NewTask {
                 pids_enforced: false,
                 cpu_millis: None,
                 cpu_enforced: false,
+                file_size_bytes: None,
+                file_size_enforced: false,
+                open_files: None,
+                open_files_enforced: false,
+                workspace_bytes: None,
+                workspace_enforced: false,
                 cgroup_enforced: false,
                 oom_detection: false,
+                enforced_by: [("wall_time_ms".to_owned(), Means::Timer)].into(),
             },
             degraded: false,
             fallback_reasons: vec![],
             capability_warnings: vec![],
             sandbox_layers: None,
+            run_as: None,
         },
         created_at: at(1000),
     }
@@ -58,6 +66,7 @@ pub fn exit(code: i32) -> Exit {
         timed_out: false,
         killed: false,
         oom_killed: false,
+        workspace_excess: None,
         at: at(1200),
         duration_ms: Some(100),
         usage: None,

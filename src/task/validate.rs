@@ -2,20 +2,26 @@
 //! says what is wrong with the value and what is allowed (see `docs/api.md`, Submit).
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use super::spec::{
-    Action, CapabilityMode, ControlContext, Draft, DraftKind, Execution, Limits, Profile, Sandbox, Spec, TaskSpec,
+    Action, CapabilityMode, ControlContext, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
+    Profile, Sandbox, Spec, TaskSpec,
 };
 
 /// Largest integer that every JSON client can hold exactly (2^53 − 1); the bound of every limit.
 pub const MAX_INTEGER: u64 = 9_007_199_254_740_991;
-/// Least `limits.cpu_millis`, in thousandths of a core: the kernel's least quota is a millisecond, here of each 100.
-pub const MIN_CPU_MILLIS: u64 = 10;
 /// `limits.wall_time_ms` when the client names none: five minutes.
 pub const DEFAULT_WALL_TIME_MS: u64 = 300_000;
 /// `limits.stdout_max_bytes` and `stderr_max_bytes` when the client names none: 4 MiB.
 pub const DEFAULT_STREAM_MAX_BYTES: u64 = 4_194_304;
+/// `limits.open_files`: below, hardly a program starts; above, no kernel's default (`fs.nr_open`) lets a process go.
+pub const OPEN_FILES: RangeInclusive<u64> = 16..=1_048_576;
+/// `limits.cpu_millis`, in thousandths of a core: the kernel's least quota is a millisecond, here of each 100.
+pub const CPU_MILLIS: RangeInclusive<u64> = 10..=MAX_INTEGER;
+/// What every other limit may be.
+pub const LIMIT: RangeInclusive<u64> = 1..=MAX_INTEGER;
 const DEFAULT_INTERPRETER: &str = "/bin/sh";
 
 /// One field of a request that cannot be accepted.
@@ -54,6 +60,9 @@ impl Draft {
             memory_bytes,
             pids_max,
             cpu_millis,
+            file_size_bytes,
+            open_files,
+            workspace_bytes,
             stdout_max_bytes,
             stderr_max_bytes,
             profile,
@@ -61,6 +70,7 @@ impl Draft {
             rootfs,
             chroot,
             namespaces,
+            network,
             capability_mode,
             control_plane_mode,
             tenant,
@@ -82,7 +92,10 @@ impl Draft {
             cpu_time_sec: positive("limits.cpu_time_sec", cpu_time_sec)?,
             memory_bytes: positive("limits.memory_bytes", memory_bytes)?,
             pids_max: positive("limits.pids_max", pids_max)?,
-            cpu_millis: at_least(MIN_CPU_MILLIS, "limits.cpu_millis", cpu_millis)?,
+            cpu_millis: within("limits.cpu_millis", cpu_millis, &CPU_MILLIS)?,
+            file_size_bytes: positive("limits.file_size_bytes", file_size_bytes)?,
+            open_files: within("limits.open_files", open_files, &OPEN_FILES)?,
+            workspace_bytes: positive("limits.workspace_bytes", workspace_bytes)?,
             stdout_max_bytes: stream("limits.stdout_max_bytes", stdout_max_bytes)?,
             stderr_max_bytes: stream("limits.stderr_max_bytes", stderr_max_bytes)?,
         };
@@ -91,7 +104,8 @@ impl Draft {
             workspace_subdir: subdir(workspace_subdir)?,
             rootfs: rootfs.filter(|r| !is_blank(r)).map(|r| text("sandbox.rootfs", r)).transpose()?,
             chroot: chroot.unwrap_or(false),
-            namespaces,
+            network: agreed_network(network, namespaces)?,
+            namespaces: namespaces.map(filled_in),
         })?;
         let control = ControlContext {
             control_plane_mode: named("control_context.control_plane_mode", control_plane_mode)?,
@@ -157,6 +171,32 @@ fn sandbox(sandbox: Sandbox) -> Checked<Sandbox> {
     Ok(sandbox)
 }
 
+/// Two ways to ask for the same thing may not say different things.
+fn agreed_network(network: Option<Network>, namespaces: Option<DraftNamespaces>) -> Checked<Option<Network>> {
+    match (network, namespaces.and_then(|namespaces| namespaces.net)) {
+        (Some(Network::Host), Some(true)) => Err(InvalidField::new(
+            "sandbox.network",
+            "must not be `host` when `sandbox.namespaces.net` is true; leave out one of them",
+        )),
+        (Some(Network::None), Some(false)) => Err(InvalidField::new(
+            "sandbox.network",
+            "must not be `none` when `sandbox.namespaces.net` is false; leave out one of them",
+        )),
+        (network, _) => Ok(network),
+    }
+}
+
+fn filled_in(DraftNamespaces { mount, pid, uts, ipc, net }: DraftNamespaces) -> Namespaces {
+    let default = Namespaces::default();
+    Namespaces {
+        mount: mount.unwrap_or(default.mount),
+        pid: pid.unwrap_or(default.pid),
+        uts: uts.unwrap_or(default.uts),
+        ipc: ipc.unwrap_or(default.ipc),
+        net: net.unwrap_or(default.net),
+    }
+}
+
 fn subdir(raw: Option<String>) -> Checked<Option<String>> {
     const PATH: &str = "sandbox.workspace_subdir";
     let Some(raw) = raw.filter(|s| !is_blank(s)) else { return Ok(None) };
@@ -169,13 +209,14 @@ fn subdir(raw: Option<String>) -> Checked<Option<String>> {
 }
 
 fn positive(path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
-    at_least(1, path, value)
+    within(path, value, &LIMIT)
 }
 
-fn at_least(least: u64, path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
+fn within(path: &'static str, value: Option<u64>, allowed: &RangeInclusive<u64>) -> Checked<Option<u64>> {
     match value {
-        Some(n) if n < least || n > MAX_INTEGER => {
-            Err(InvalidField::new(path, format!("must be an integer from {least} to {MAX_INTEGER}, not {n}")))
+        Some(n) if !allowed.contains(&n) => {
+            let (least, most) = (allowed.start(), allowed.end());
+            Err(InvalidField::new(path, format!("must be an integer from {least} to {most}, not {n}")))
         }
         checked => Ok(checked),
     }
@@ -293,11 +334,17 @@ mod tests {
             assert_eq!(fault(Draft { memory_bytes: Some(bad), ..draft() }), "limits.memory_bytes");
             assert_eq!(fault(Draft { pids_max: Some(bad), ..draft() }), "limits.pids_max");
             assert_eq!(fault(Draft { cpu_millis: Some(bad), ..draft() }), "limits.cpu_millis");
+            assert_eq!(fault(Draft { file_size_bytes: Some(bad), ..draft() }), "limits.file_size_bytes");
+            assert_eq!(fault(Draft { workspace_bytes: Some(bad), ..draft() }), "limits.workspace_bytes");
             assert_eq!(fault(Draft { stdout_max_bytes: Some(bad), ..draft() }), "limits.stdout_max_bytes");
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }
-        assert_eq!(fault(Draft { cpu_millis: Some(MIN_CPU_MILLIS - 1), ..draft() }), "limits.cpu_millis");
-        assert!(Draft { cpu_millis: Some(MIN_CPU_MILLIS), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
+        assert_eq!(fault(Draft { cpu_millis: Some(9), ..draft() }), "limits.cpu_millis");
+        assert!(Draft { cpu_millis: Some(10), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
+        for bad in [0, 15, 1_048_577] {
+            assert_eq!(fault(Draft { open_files: Some(bad), ..draft() }), "limits.open_files");
+        }
+        assert!(Draft { open_files: Some(16), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
         assert!(Draft { wall_time_ms: Some(MAX_INTEGER), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
     }
 
@@ -311,6 +358,27 @@ mod tests {
             let draft = Draft { workspace_subdir: Some(good.into()), ..draft() };
             assert!(draft.validate(CapabilityMode::Adaptive).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn the_network_is_asked_for_in_one_way_or_in_two_that_agree() {
+        let asked = |network, net| Draft {
+            network,
+            namespaces: Some(DraftNamespaces { net, pid: Some(false), ..DraftNamespaces::default() }),
+            ..draft()
+        };
+        let wanted =
+            |draft: Draft| draft.validate(CapabilityMode::Adaptive).expect("valid").sandbox.wanted_namespaces();
+        for (network, net) in [(Network::Host, true), (Network::None, false)] {
+            assert_eq!(fault(asked(Some(network), Some(net))), "sandbox.network");
+            assert_eq!(wanted(asked(Some(network), Some(!net))).net, !net);
+            assert_eq!(
+                wanted(asked(Some(network), None)),
+                Namespaces { pid: false, net: !net, ..Namespaces::default() }
+            );
+            assert_eq!(wanted(asked(None, Some(net))).net, net);
+        }
+        assert!(!wanted(draft()).net && wanted(Draft { network: Some(Network::None), ..draft() }).net);
     }
 
     #[test]

@@ -123,9 +123,6 @@ const fn row(name: &'static str, tries: &'static str, held_by: &'static [Layer])
 /// Landlock keeps signals and abstract sockets inside from this version on.
 const SCOPES: u64 = 6;
 
-/// THE PLACE TO CHANGE when a rootless runtime's API is closed to its tasks: then `&[Api]`.
-const API_ROOTLESS: &[Layer] = &[];
-
 pub const GROUPS: [(&str, &[Row]); 5] =
     [("Processes", PROCESSES), ("Files", FILES), ("Identity", IDENTITY), ("Kernel", KERNEL), ("Network, IPC", NETWORK)];
 
@@ -245,7 +242,7 @@ const KERNEL: &[Row] = &[
 ];
 
 const NETWORK: &[Row] = &[
-    row("runtime-api", "submits a task without a sandbox", &[Api]).rootless(API_ROOTLESS),
+    row("runtime-api", "submits a task without a sandbox", &[Api]),
     row("runtime-api", "the same with a network of its own", &[Network]).with(Task::OwnNetwork),
     row("host-loopback", "open: connects to a service of the host", &[]),
     row("host-loopback", "the same with a network of its own", &[Network]).with(Task::OwnNetwork),

@@ -276,6 +276,36 @@ fn an_own_network_has_its_loopback_and_nothing_else() {
     let port = server.url.rsplit(':').next().expect("a port");
     let call = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}'");
     refused(&server, &[&call], &json!({"namespaces": {"net": true}}));
+    assert_eq!(status["execution_plan"]["network"], "none");
+    refused(&server, &[&call], &json!({"network": "none"}));
+    let shared = server.run(&boxed_with("readlink /proc/self/ns/net", &json!({"network": "host"})));
+    let host = fs::read_link("/proc/self/ns/net").expect("there").display().to_string();
+    assert_eq!((stdout(&shared).trim(), &shared["execution_plan"]["network"]), (host.as_str(), &json!("host")));
+}
+
+#[test]
+fn a_plain_process_shares_the_network_and_says_so() {
+    let server = Server::start();
+    let mut request = sh("readlink /proc/self/ns/net");
+    request["sandbox"] = json!({"network": "none"});
+    let status = server.run(&request);
+    let plan = &status["execution_plan"];
+    assert_eq!((&plan["network"], &plan["degraded"]), (&json!("host"), &json!(true)), "{plan}");
+    assert!(plan["fallback_reasons"][0].as_str().is_some_and(|r| r.contains("sandbox.network")), "{plan}");
+    for demand in ["policy", "control_context"] {
+        let mut strict = request.clone();
+        strict[demand] = if demand == "policy" {
+            json!({"capability_mode": "strict"})
+        } else {
+            json!({"requires_strict_sandbox": true})
+        };
+        let answer = server.post("/api/v1/tasks", &strict);
+        assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
+    }
+    request["sandbox"] = json!({"network": "none", "namespaces": {"net": false}});
+    let answer = server.post("/api/v1/tasks", &request);
+    assert_eq!((answer.status, answer.code()), (400, "invalid_input"));
+    assert!(answer.message().starts_with("sandbox.network must not be `none`"), "{answer:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -63,6 +63,16 @@ impl Server {
 
     pub fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        let flags = flags.iter().map(|f| (*f).to_owned()).collect();
+        let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
+        server.restart();
+        server
+    }
+
+    /// A server whose data directory other users can get to.
+    pub fn reachable(flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
         let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
         server.restart();

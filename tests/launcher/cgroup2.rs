@@ -30,6 +30,8 @@ impl Own {
     }
 
     fn remove(self) {
+        // Its shim removes the launch's group when it has told the end.
+        eventually("the group of the launch is removed", || !self.launch().exists());
         fs::remove_dir(&self.0).expect("empty");
     }
 }
@@ -86,7 +88,7 @@ fn a_command_is_born_in_its_group_and_nobody_else_is_in_it() {
         assert_eq!(members[0].1 == running["pid"], id != "with-init", "{id}: {members:?} {running}");
         fs::write(rig.task_dir(id).join("workspace/go"), "").expect("written");
         assert_eq!(rig.exit(id)["status"], exited(0), "{id}");
-        assert!(!own.launch().exists(), "{id}");
+        eventually("the group is removed", || !own.launch().exists());
     }
     own.remove();
 }

@@ -69,6 +69,9 @@ impl Rig {
             "grace_ms": 60_000,
             "cpu_time_sec": null,
             "address_space_bytes": null,
+            "file_size_bytes": null,
+            "open_files": null,
+            "workspace_bytes": null,
         })
     }
 

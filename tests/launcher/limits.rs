@@ -7,17 +7,22 @@ use crate::harness::{Rig, exited, launch_failed, patience, signaled};
 #[test]
 fn limits_are_set_as_asked_and_no_core_is_dumped() {
     let mut rig = Rig::start();
-    let mut request = rig.request("a", &["/bin/sh", "-c", "grep -E '^Max (cpu|core|address)' /proc/$$/limits"]);
+    let mut request =
+        rig.request("a", &["/bin/sh", "-c", "grep -E '^Max (cpu|file size|core|open|address)' /proc/$$/limits"]);
     request["cpu_time_sec"] = json!(77);
     request["address_space_bytes"] = json!(1_u64 << 40);
+    request["file_size_bytes"] = json!(1 << 30);
+    request["open_files"] = json!(40);
     assert_eq!(rig.run(&request)["status"], exited(0));
     let stdout = rig.stdout("a");
     let limits: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     let bytes = (1_u64 << 40).to_string();
     assert_eq!(limits[0][3..5], ["77", "78"], "{stdout}");
+    assert_eq!(limits[1][3..5], ["1073741824", "1073741824"], "{stdout}");
     // 1, or less where the hard limit was less.
-    assert!(["0", "1"].contains(&limits[1][4]) && limits[1][4] == limits[1][5], "{stdout}");
-    assert_eq!(limits[2][3..5], [&bytes, &bytes], "{stdout}");
+    assert!(["0", "1"].contains(&limits[2][4]) && limits[2][4] == limits[2][5], "{stdout}");
+    assert_eq!(limits[3][3..5], ["40", "40"], "{stdout}");
+    assert_eq!(limits[4][3..5], [&bytes, &bytes], "{stdout}");
 }
 
 #[test]

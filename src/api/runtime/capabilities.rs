@@ -112,6 +112,10 @@ pub struct ResourceCapabilities {
     pub rlimit_cpu: bool,
     /// Address space of a process (`RLIMIT_AS`).
     pub rlimit_memory: bool,
+    /// Length of each file that a process writes (`RLIMIT_FSIZE`).
+    pub rlimit_file_size: bool,
+    /// Open descriptors of a process (`RLIMIT_NOFILE`).
+    pub rlimit_open_files: bool,
     /// The cgroup root is in a cgroup version 2 hierarchy.
     pub cgroup_v2: bool,
     /// A group was made, joined and removed, in version 2 below `cgroup_root` or in version 1.
@@ -140,6 +144,7 @@ impl From<&Manifest> for CapabilityManifest {
             data_dir_writable,
             resources,
             capacity,
+            run_as: _,
             warnings,
             degraded,
             overrides,
@@ -186,6 +191,8 @@ impl ResourceCapabilities {
         let capability::ResourceCapabilities {
             rlimit_cpu,
             rlimit_memory,
+            rlimit_file_size,
+            rlimit_open_files,
             cgroup_v2,
             cgroup_writable,
             memory_limit,
@@ -196,6 +203,8 @@ impl ResourceCapabilities {
         Self {
             rlimit_cpu,
             rlimit_memory,
+            rlimit_file_size,
+            rlimit_open_files,
             cgroup_v2,
             cgroup_writable,
             memory_limit,
@@ -265,6 +274,8 @@ impl Example for ResourceCapabilities {
         Self {
             rlimit_cpu: true,
             rlimit_memory: true,
+            rlimit_file_size: true,
+            rlimit_open_files: true,
             cgroup_v2: true,
             cgroup_writable: false,
             memory_limit: false,

@@ -36,6 +36,7 @@ impl Example for RuntimeConfig {
             max_running_tasks: 4,
             max_queued_tasks: 128,
             termination_grace_ms: 5000,
+            run_as: Some("runner".into()),
             result_retention_secs: 604_800,
             gc_interval_ms: 1000,
             dispatch_poll_interval_ms: 250,

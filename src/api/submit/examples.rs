@@ -2,7 +2,7 @@
 
 use super::{
     BTreeMap, CapabilityMode, ControlContext, Example, ExecutionKind, ExecutionSpec, NamespaceConfig, ResourceLimits,
-    SandboxPolicy, SandboxProfile, SubmitTaskRequest, SubmitTaskResponse, TaskPolicy,
+    SandboxNetwork, SandboxPolicy, SandboxProfile, SubmitTaskRequest, SubmitTaskResponse, TaskPolicy,
 };
 use crate::api::status::TaskStatus;
 
@@ -45,6 +45,9 @@ impl Example for ResourceLimits {
             memory_bytes: Some(268_435_456),
             pids_max: Some(64),
             cpu_millis: Some(1500),
+            file_size_bytes: Some(1_073_741_824),
+            open_files: Some(1024),
+            workspace_bytes: Some(4_294_967_296),
             stdout_max_bytes: Some(65_536),
             stderr_max_bytes: Some(65_536),
         }
@@ -59,13 +62,14 @@ impl Example for SandboxPolicy {
             rootfs: Some("/srv/rootfs/debian".into()),
             chroot: Some(true),
             namespaces: Some(NamespaceConfig::example()),
+            network: Some(SandboxNetwork::None),
         }
     }
 }
 
 impl Example for NamespaceConfig {
     fn example() -> Self {
-        Self { mount: Some(true), pid: Some(true), uts: Some(true), ipc: Some(true), net: Some(false) }
+        Self { mount: Some(true), pid: Some(true), uts: Some(true), ipc: Some(true), net: Some(true) }
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::mounts;
@@ -22,10 +24,15 @@ pub fn known(file: &Path, name: &str, present: Vec<PathBuf>) -> Vec<PathBuf> {
     }
     let lines: Vec<u8> = all.iter().flat_map(|dir| [dir.as_os_str().as_bytes(), b"\n"].concat()).collect();
     // Without the note a later server may not find these groups; the tasks in them end all the same.
-    if lines != noted && fs::write(file, lines).is_err() {
+    if lines != noted && write_private(file, &lines).is_err() {
         tracing::warn!(file = %file.display(), "the places of the cgroups could not be noted");
     }
     all
+}
+
+fn write_private(file: &Path, lines: &[u8]) -> io::Result<()> {
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true).mode(0o600).open(file)?.write_all(lines)
 }
 
 #[cfg(test)]

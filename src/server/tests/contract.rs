@@ -45,7 +45,8 @@ async fn a_misspelt_field_is_named_with_what_is_allowed() {
     assert_eq!(
         message,
         "limits.wall_time is not a known field; allowed here are `wall_time_ms`, `cpu_time_sec`, `memory_bytes`, \
-         `pids_max`, `cpu_millis`, `stdout_max_bytes`, `stderr_max_bytes`"
+         `pids_max`, `cpu_millis`, `file_size_bytes`, `open_files`, \
+         `workspace_bytes`, `stdout_max_bytes`, `stderr_max_bytes`"
     );
     let message = fault_of(json!({"policy": {"mode": "strict"}})).await;
     assert_eq!(message, "policy.mode is not a known field; allowed here are `capability_mode`");
@@ -133,6 +134,7 @@ async fn null_is_a_missing_field() {
     assert_eq!(server.submit(body.to_string()).await.status, 200);
     let limits = json!({
         "wall_time_ms": null, "cpu_time_sec": null, "memory_bytes": null, "pids_max": null, "cpu_millis": null,
+        "file_size_bytes": null, "open_files": null, "workspace_bytes": null,
         "stdout_max_bytes": null, "stderr_max_bytes": null,
     });
     let context = json!({
@@ -144,6 +146,7 @@ async fn null_is_a_missing_field() {
         "limits": limits, "control_context": context, "policy": {"capability_mode": null},
         "sandbox": {
             "profile": null, "workspace_subdir": null, "rootfs": null, "chroot": null, "namespaces": namespaces,
+            "network": null,
         },
     });
     assert_eq!(server.submit(command(inner)).await.status, 200);
