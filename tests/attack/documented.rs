@@ -69,7 +69,7 @@ const TESTS: [(&str, &str, File, &str); 21] = [
     (
         "the API, closing the connection at once",
         "403, no task",
-        SANDBOX,
+        NETWORK,
         "the_runtime_s_own_api_is_closed_to_a_task_and_open_to_the_host",
     ),
     ("a missing program", "step and errno", SANDBOX, "exit_codes_signals_and_failures_are_exact"),
@@ -88,6 +88,7 @@ struct File {
 }
 
 const CGROUPS: File = File { name: "e2e/cgroups.rs", text: include_str!("../e2e/cgroups.rs") };
+const NETWORK: File = File { name: "e2e/network.rs", text: include_str!("../e2e/network.rs") };
 const SANDBOX: File = File { name: "e2e/sandbox.rs", text: include_str!("../e2e/sandbox.rs") };
 const LEFTOVERS: File = File { name: "attack/leftovers.rs", text: include_str!("leftovers.rs") };
 const SURVIVORS: File = File { name: "attack/survivors.rs", text: include_str!("survivors.rs") };

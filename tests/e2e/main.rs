@@ -7,6 +7,7 @@ mod delegation;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod network;
 mod outcomes;
 mod run_as;
 mod sandbox;
