@@ -14,7 +14,7 @@ use super::orphans::{Charge, Orphans};
 use super::outbox::Outbox;
 use super::protocol::{LaunchRequest, Report};
 use crate::sandbox::cgroup::{self, GroupSpec};
-use crate::sandbox::{self, BASE_NAME, Base};
+use crate::sandbox::{Supplies, Supply};
 use crate::shim::StepError;
 use crate::shim::journal::{Journal, Record};
 use crate::sys::fork::SingleThreaded;
@@ -70,9 +70,7 @@ struct LauncherProcess {
     journal: Option<(PathBuf, Rc<Journal>)>,
     shims: HashMap<Pid, Charge>,
     orphans: Orphans,
-    /// Made for the first sandbox that shows the host.
-    base: Option<Base>,
-    base_dir: PathBuf,
+    supplies: Supplies,
     /// The groups in which those of launches were made.
     instances: Vec<PathBuf>,
 }
@@ -108,8 +106,7 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
         journal: None,
         shims: HashMap::new(),
         orphans: Orphans::default(),
-        base: None,
-        base_dir: path.with_file_name(BASE_NAME),
+        supplies: Supplies::new(path.parent().unwrap_or(&path)),
         instances: Vec::new(),
     })
 }
@@ -172,10 +169,10 @@ impl LauncherProcess {
     }
 
     fn launch_next(&mut self) -> Result<(), LauncherError> {
-        let Some(request) = self.frames.take()? else { return Ok(()) };
+        let Some(mut request) = self.frames.take()? else { return Ok(()) };
         let journal = self.journal(&request.journal);
         let launched = match &journal {
-            Ok(journal) => self.fork_shim(&request).map(|pid| {
+            Ok(journal) => self.fork_shim(&mut request).map(|pid| {
                 let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
                 let (journal, cgroup) = (Rc::clone(journal), request.cgroup.clone());
                 self.instances = cgroup.as_ref().map(GroupSpec::instances).unwrap_or_default();
@@ -188,6 +185,9 @@ impl LauncherProcess {
         };
         if let Err(error) = launched {
             self.report_exit(&request, journal.ok().as_deref(), error.into_exit());
+        }
+        if !self.frames.is_ready() {
+            self.supplies.refill(&self.single);
         }
         Ok(())
     }
@@ -205,31 +205,25 @@ impl LauncherProcess {
         Ok(journal)
     }
 
-    fn fork_shim(&mut self, request: &LaunchRequest) -> Result<Pid, StepError> {
-        self.prepare_sandbox(request)?;
+    fn fork_shim(&mut self, request: &mut LaunchRequest) -> Result<Pid, StepError> {
         let failed = |error| StepError::new("fork shim", error);
         // Copies that become the shim's: those here are closed when fork returns.
         let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
         let reports = self.outbox.try_clone_socket().map_err(failed)?;
-        let keep = [lock.as_raw_fd(), reports.as_raw_fd()];
-        let (single, base) = (&self.single, self.base.as_ref());
-        single.fork(&keep, move || crate::shim::run(single, request, base, lock, reports)).map_err(failed)
-    }
-
-    /// What all sandboxes have in common is made here, so that each shim has it from its parent.
-    fn prepare_sandbox(&mut self, request: &LaunchRequest) -> Result<(), StepError> {
-        let Some(sandbox) = &request.sandbox else { return Ok(()) };
-        if sandbox.seccomp {
-            sandbox::compile_seccomp();
-        }
-        if sandbox.rootfs.is_some() {
-            return Ok(());
-        }
-        let made = match &mut self.base {
-            Some(base) => base.refresh(),
-            None => Base::make(&self.base_dir).map(|base| self.base = Some(base)),
+        let supply = match &request.sandbox {
+            Some(sandbox) => self.supplies.take(sandbox).map_err(|error| {
+                StepError::new(format_args!("make {}", error.path.display()), error.source).in_sandbox()
+            })?,
+            None => Supply { base: None, network: None },
         };
-        made.map_err(|error| StepError::new(format_args!("make {}", error.path.display()), error.source).in_sandbox())
+        let mut keep = vec![lock.as_raw_fd(), reports.as_raw_fd()];
+        if let (Some(network), Some(sandbox)) = (&supply.network, &mut request.sandbox) {
+            keep.push(network.as_raw_fd());
+            // It is there already.
+            sandbox.namespaces.net = false;
+        }
+        let (single, request) = (&self.single, &*request);
+        single.fork(&keep, move || crate::shim::run(single, request, supply, lock, reports)).map_err(failed)
     }
 
     fn on_children(&mut self) -> Result<(), LauncherError> {

@@ -12,6 +12,7 @@ mod probe;
 mod request;
 mod seccomp;
 mod step;
+mod supplies;
 #[cfg(test)]
 mod tests;
 
@@ -21,5 +22,5 @@ pub use layout::{Layout, LayoutError};
 pub use plan::{Place, SandboxPlan, plan};
 pub use probe::{SandboxAnswers, probe_all};
 pub use request::{RUN_DIR, SandboxRequest, WORKSPACE};
-pub use seccomp::compile as compile_seccomp;
 pub use step::{Mounts, SandboxStep};
+pub use supplies::{Supplies, Supply};

@@ -117,7 +117,7 @@ const DENIED: &[libc::c_long] = &[
 static PROGRAM: OnceLock<Result<BpfProgram, i32>> = OnceLock::new();
 
 /// Makes the filter, so that no child of this process has to.
-pub fn compile() {
+pub(super) fn compile() {
     program();
 }
 

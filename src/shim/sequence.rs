@@ -11,7 +11,7 @@ use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::{Gate, GroupDir};
-use crate::sandbox::{Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, WORKSPACE, plan};
+use crate::sandbox::{Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, Supply, WORKSPACE, plan};
 use crate::sys::process;
 use crate::sys::rlimit::Limit;
 
@@ -22,18 +22,21 @@ use crate::sys::rlimit::Limit;
 /// Names what cannot be prepared.
 pub fn steps(
     request: &LaunchRequest,
-    base: Option<&Base>,
+    supply: Supply<'_>,
     logs: Logs,
     gates: Vec<Gate>,
     directory: Option<GroupDir>,
 ) -> Result<Vec<Step>, StepError> {
+    let Supply { base, network } = supply;
     let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, base, request)).transpose()?;
+    let network = network.map(Step::EnterNetwork);
     let has_init = has_init(request);
     let SandboxPlan { place, confinement } =
         plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
     let mut steps = Vec::new();
     if has_init {
         steps.push(Step::NewGroup);
+        steps.extend(network);
         steps.extend(place.into_iter().map(Step::Sandbox));
         // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
         steps.push(Step::ForkCommand(directory));
@@ -44,6 +47,7 @@ pub fn steps(
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
         // With the host's /proc, for not every sandbox without a pid namespace has one.
         steps.extend([Step::NewSession, Step::OfferAsVictim]);
+        steps.extend(network);
         steps.extend(place.into_iter().map(Step::Sandbox));
     }
     steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(working_dir(request)?)]);

@@ -8,7 +8,7 @@ use super::sequence::{has_init, steps};
 use super::step::{Step, StepError};
 use crate::launcher::protocol::{LaunchRequest, SandboxRequest};
 use crate::sandbox::cgroup::{Entry, GroupDir};
-use crate::sandbox::{self, Base, Mounts};
+use crate::sandbox::{self, Mounts, Supply};
 use crate::sys::fork::{Birthplace, SingleThreaded};
 use crate::sys::process::{self, End, Pid, Signal};
 use crate::sys::socket::{self, Blocking, Received};
@@ -53,7 +53,7 @@ pub enum Launched {
 pub fn spawn(
     single: &SingleThreaded,
     request: &LaunchRequest,
-    base: Option<&Base>,
+    supply: Supply<'_>,
     logs: Logs,
     entry: Entry,
 ) -> Result<Command, StepError> {
@@ -61,7 +61,7 @@ pub fn spawn(
     let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
     let Entry { gates, directory } = entry;
     let (of_first, of_command) = if has_init(request) { (None, directory) } else { (directory, None) };
-    let steps = steps(request, base, logs, gates, of_command)?;
+    let steps = steps(request, supply, logs, gates, of_command)?;
     let names = steps.iter().map(|step| (step.to_string(), step.is_of_sandbox())).collect();
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
     if request.sandbox.is_none() && of_first.is_none() {
@@ -113,15 +113,12 @@ fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: 
     }
     let mut keep = vec![sync.as_raw_fd()];
     keep.extend(rest.iter().skip(1).filter_map(Step::descriptor));
-    let child = || run(&rest, fork, &sync);
-    let forked = match rest.first() {
-        Some(Step::ForkCommand(Some(directory))) => {
-            let birthplace = Birthplace { cgroup: Some(directory.as_fd()), ..Birthplace::default() };
-            single.clone_into(birthplace, &keep, child).map(|(command, _)| command)
-        }
-        _ => single.fork(&keep, child),
+    let group = match rest.first() {
+        Some(Step::ForkCommand(directory)) => directory.as_ref().map(GroupDir::as_fd),
+        _ => None,
     };
-    match forked {
+    // This process has nothing to do until the command has exec'ed.
+    match single.vfork(group, &keep, &|| run(&rest, fork, &sync)) {
         Ok(command) => {
             // The logs and the line to the shim are the command's alone now.
             drop((rest, sync));

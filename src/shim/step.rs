@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::program::Program;
 use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
@@ -12,7 +12,7 @@ use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, identity, memory, signal};
+use crate::sys::{fd, identity, memory, network, signal};
 use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
@@ -94,6 +94,8 @@ pub enum Step {
     NewSession,
     /// Of the sandbox's pid 1, whom no session needs: one costs the kernel a group of its scheduler.
     NewGroup,
+    /// One that was made ahead.
+    EnterNetwork(OwnedFd),
     /// Rather this than anything else of the machine's.
     OfferAsVictim,
     Stdout(File),
@@ -124,6 +126,7 @@ impl Step {
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
             Self::NewGroup => process::new_group(),
+            Self::EnterNetwork(network) => network::enter(network.as_fd()),
             Self::OfferAsVictim => memory::offer_as_victim(OOM_SCORE_ADJ),
             Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
             Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
@@ -147,6 +150,7 @@ impl Step {
         match self {
             Self::Stdout(file) | Self::Stderr(file) => Some(file.as_raw_fd()),
             Self::JoinCgroup(gate) => Some(gate.fd()),
+            Self::EnterNetwork(network) => Some(network.as_raw_fd()),
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
             | Self::NewSession
@@ -166,7 +170,7 @@ impl Step {
     /// Its failure is the sandbox's.
     #[must_use]
     pub const fn is_of_sandbox(&self) -> bool {
-        matches!(self, Self::Sandbox(_) | Self::ForkCommand(_))
+        matches!(self, Self::Sandbox(_) | Self::EnterNetwork(_) | Self::ForkCommand(_))
     }
 }
 
@@ -177,6 +181,7 @@ impl fmt::Display for Step {
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
             Self::NewGroup => f.write_str("setpgid"),
+            Self::EnterNetwork(_) => f.write_str("setns CLONE_NEWNET"),
             Self::OfferAsVictim => write!(f, "set oom_score_adj {OOM_SCORE_ADJ}"),
             Self::Stdout(_) => f.write_str("dup2 stdout.log"),
             Self::Stderr(_) => f.write_str("dup2 stderr.log"),

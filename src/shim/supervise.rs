@@ -11,7 +11,7 @@ use super::watch::Watch;
 use super::workspace::Workspace;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::LaunchRequest;
-use crate::sandbox::Base;
+use crate::sandbox::Supply;
 use crate::sandbox::cgroup::{self, Group};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::signal::{Signal, Signals};
@@ -21,21 +21,21 @@ use crate::task::state::{LaunchId, Running};
 
 /// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
 /// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
-/// record, so that whoever gets the lock has all starts before them. `base` is the root of a sandbox that shows the host.
+/// record, so that whoever gets the lock has all starts before them. `supply` is what the launcher has for a sandbox.
 /// Returns the exit code: 0 when the task's end is
 /// known; else the launcher has to tell it.
 #[must_use]
 pub fn run(
     single: &SingleThreaded,
     request: &LaunchRequest,
-    base: Option<&Base>,
+    supply: Supply<'_>,
     lock: OwnedFd,
     reports: OwnedFd,
 ) -> i32 {
     let mut recorder = Recorder::new(request, Outbox::new(reports));
     let mut lock = Some(lock);
     let launcher = process::getppid();
-    let (exit, remains) = match start(single, request, base, &mut lock, &mut recorder) {
+    let (exit, remains) = match start(single, request, supply, &mut lock, &mut recorder) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
             Ok((exit, remains)) => (exit, Some(remains)),
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
@@ -58,7 +58,7 @@ pub fn run(
 fn start(
     single: &SingleThreaded,
     request: &LaunchRequest,
-    base: Option<&Base>,
+    supply: Supply<'_>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
 ) -> Result<Watch, StepError> {
@@ -72,7 +72,7 @@ fn start(
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, base, logs, entry)?;
+    let command = spawn(single, request, supply, logs, entry)?;
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {

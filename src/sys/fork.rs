@@ -60,28 +60,62 @@ impl SingleThreaded {
         keep: &[RawFd],
         child: impl FnOnce() -> i32,
     ) -> io::Result<(Pid, OwnedFd)> {
-        // From <linux/sched.h>; libc has them as int, which they do not fit.
-        const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
         let mut pidfd: libc::c_int = -1;
-        // SAFETY: all zero is a valid `clone_args`.
-        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = birthplace.namespaces.0 | u64::from(libc::CLONE_PIDFD.cast_unsigned()) | CLONE_CLEAR_SIGHAND;
-        if let Some(cgroup) = birthplace.cgroup {
-            args.flags |= CLONE_INTO_CGROUP;
-            args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
-        }
+        let mut args = clone_args(birthplace.cgroup);
+        args.flags |= birthplace.namespaces.0 | u64::from(libc::CLONE_PIDFD.cast_unsigned());
         args.pidfd = (&raw mut pidfd).addr() as u64;
-        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-        // SAFETY: without a stack and without CLONE_VM this is a fork: the child has a copy of our memory, in which,
-        // with one thread, nothing is locked. The kernel writes to `pidfd`, which lives.
-        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
-        if pid < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // SAFETY: the kernel writes to `pidfd`, which lives.
+        match Pid::from_raw(unsafe { clone3(&mut args) }?) {
             // SAFETY: the kernel has made this descriptor for us.
             Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+            None => run_child(keep, child),
+        }
+    }
+}
+
+/// For a child that tells its end by SIGCHLD and starts with every signal at its default disposition.
+fn clone_args(cgroup: Option<BorrowedFd<'_>>) -> libc::clone_args {
+    // From <linux/sched.h>; libc has them as int, which they do not fit.
+    const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    // SAFETY: all zero is a valid `clone_args`.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_CLEAR_SIGHAND;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    args
+}
+
+/// The child's pid, or 0 in the child.
+///
+/// # Safety
+/// This process has one thread, and the arguments have neither a stack nor CLONE_VM: then this is a fork, and the child
+/// has a copy of our memory in which nothing is locked. What the arguments point to lives.
+unsafe fn clone3(args: &mut libc::clone_args) -> io::Result<i32> {
+    // SAFETY: by the conditions of this function.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const *args, size_of::<libc::clone_args>()) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(pid).map_err(io::Error::other) }
+}
+
+impl SingleThreaded {
+    /// As [`Self::fork`], but in the memory of this process, which does not go on before the child has exec'ed or ended
+    /// (vfork(2)): nothing is copied. What the child writes to memory, this process finds there. Into a cgroup of
+    /// version 2, if one is given, as [`Self::clone_into`].
+    ///
+    /// # Errors
+    /// As clone3(2).
+    pub fn vfork(&self, cgroup: Option<BorrowedFd<'_>>, keep: &[RawFd], child: &dyn Fn() -> i32) -> io::Result<Pid> {
+        let mut args = clone_args(cgroup);
+        #[cfg(target_arch = "x86_64")]
+        let pid = super::vfork::clone3(&mut args, &|| run_child(keep, child));
+        #[cfg(not(target_arch = "x86_64"))]
+        // SAFETY: as in `clone_into`.
+        let pid = unsafe { clone3(&mut args) };
+        match Pid::from_raw(pid?) {
+            Some(pid) => Ok(pid),
             None => run_child(keep, child),
         }
     }

@@ -21,3 +21,5 @@ pub mod signal;
 pub mod sock_diag;
 pub mod socket;
 pub mod socket_holder;
+#[cfg(target_arch = "x86_64")]
+mod vfork;
