@@ -82,7 +82,8 @@ impl Orphans {
             self.lost.iter().filter_map(|(charge, _)| charge.cgroup.as_ref()).for_each(cgroup::kill_spec);
             terminate::kill_all(own, is_shim)?;
         }
-        self.next_round = now.saturating_add(self.pause);
+        // From the end of this round, which may have taken long.
+        self.next_round = monotonic_ms().saturating_add(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE_MS);
         Ok(Vec::new())
     }

@@ -97,6 +97,14 @@ impl Timeline {
         }
     }
 
+    /// A round of SIGKILL is over. With very many processes it takes longer than the pause; then others have their turn,
+    /// for what was killed is gone only when it has been reaped.
+    pub const fn on_killed(&mut self, now: u64) {
+        if let Phase::Killing { next, pause } = &mut self.phase {
+            *next = now.saturating_add(*pause);
+        }
+    }
+
     /// A child was reaped.
     pub fn on_reaped(&mut self, now: u64) {
         match self.phase {
@@ -204,6 +212,18 @@ mod tests {
         assert_eq!(line.on_clock(1500, true), Some(Due::TimedOut { terminate: true }));
         assert!(!line.on_kill_request(1510));
         assert_eq!((line.timed_out(), line.killed()), (true, true));
+    }
+
+    #[test]
+    fn a_round_that_takes_longer_than_its_pause_is_not_followed_by_the_next_at_once() {
+        let mut line = timeline();
+        line.on_command_exit(1200);
+        for end in [2000, 9000, 30_000] {
+            assert_eq!(line.on_clock(end - 700, false), Some(Due::Kill));
+            line.on_killed(end);
+            assert_eq!(line.on_clock(end, false), None, "nobody would reap");
+            assert!((end + 1..=end + LONGEST_PAUSE_MS).contains(&line.next_due(false)));
+        }
     }
 
     #[test]

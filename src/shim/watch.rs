@@ -198,6 +198,7 @@ impl Watch {
                         cgroup.kill();
                     }
                     terminate::kill_all(process::getpid(), |_| false)?;
+                    self.timeline.on_killed(monotonic_ms());
                 }
             }
         }
