@@ -7,16 +7,20 @@ use std::io;
 
 use rustix::process::Signal;
 
+use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::descendants;
 use crate::sys::process::Pid;
 
 /// Asks every descendant of `root` to end: SIGTERM, and SIGCONT in case it is stopped. Each is asked once; the rounds
-/// are for those that are forked meanwhile.
+/// are for those that are forked meanwhile. Of a fork bomb that fills the machine not all are asked: a scan takes seconds
+/// then, and nothing else is done meanwhile.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn ask_all(root: Pid) -> io::Result<()> {
     const MAX_ROUNDS: usize = 10;
+    const NO_ROUND_AFTER_MS: u64 = 250;
+    let last = monotonic_ms().saturating_add(NO_ROUND_AFTER_MS);
     let mut asked = HashSet::new();
     for _ in 0..MAX_ROUNDS {
         let mut all = descendants(root, |_| false)?;
@@ -27,6 +31,9 @@ pub fn ask_all(root: Pid) -> io::Result<()> {
         for process in all {
             // It may have ended by itself.
             let _ = process.signal(&[Signal::TERM, Signal::CONT]);
+        }
+        if monotonic_ms() > last {
+            break;
         }
     }
     Ok(())
