@@ -46,6 +46,8 @@ pub struct SandboxCapabilities {
     /// Version of Landlock's interface; absent: there is no such layer.
     pub landlock_abi: Option<u32>,
     pub seccomp: bool,
+    /// `RLIMIT_NPROC` limits the processes of one sandbox alone.
+    pub rlimit_processes: bool,
     /// A sandboxed task that reaches the runtime by the host's network is told from a client, and refused.
     pub api_closed_to_tasks: bool,
 }
@@ -60,6 +62,7 @@ impl SandboxCapabilities {
         rootless: false,
         landlock_abi: None,
         seccomp: false,
+        rlimit_processes: false,
         api_closed_to_tasks: false,
     };
 

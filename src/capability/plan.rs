@@ -24,7 +24,9 @@ pub fn plan(spec: &TaskSpec, manifest: &Manifest) -> Result<ExecutionPlan, Unsup
     let limits = &spec.limits;
     let resources = &manifest.resources;
     let mut enforced_by = BTreeMap::new();
-    for Rule { limit, means, otherwise } in rules(limits, resources) {
+    for Rule { limit, means, otherwise } in
+        rules(limits, resources, layers.is_some() && manifest.sandbox.rlimit_processes)
+    {
         match means {
             Some(means) => drop(enforced_by.insert(limit.to_owned(), means)),
             None => missing.push(format!("limits.{limit} is not enforced: {otherwise}")),
@@ -76,9 +78,10 @@ struct Rule {
 }
 
 /// One line for each limit: its name, whether it is asked for, by which means it can be enforced, what is said without.
-fn rules(limits: &Limits, resources: &ResourceCapabilities) -> Vec<Rule> {
+fn rules(limits: &Limits, resources: &ResourceCapabilities, rlimit_processes: bool) -> Vec<Rule> {
     let by = |means, had: bool| had.then_some(means);
     let memory = by(Means::Cgroup, resources.memory_limit).or(by(Means::Rlimit, resources.rlimit_memory));
+    let pids = by(Means::Cgroup, resources.pids_limit).or(by(Means::Rlimit, rlimit_processes));
     let no_memory = "there is no cgroup with a memory controller for tasks, and RLIMIT_AS cannot be set here";
     let no_pids = "there is no cgroup with a pids controller for tasks";
     let no_cpu = "there is no cgroup with a cpu controller for tasks";
@@ -89,7 +92,7 @@ fn rules(limits: &Limits, resources: &ResourceCapabilities) -> Vec<Rule> {
         ("wall_time_ms", true, Some(Means::Timer), ""),
         ("cpu_time_sec", limits.cpu_time_sec.is_some(), by(Means::Rlimit, resources.rlimit_cpu), no_cpu_time),
         ("memory_bytes", limits.memory_bytes.is_some(), memory, no_memory),
-        ("pids_max", limits.pids_max.is_some(), by(Means::Cgroup, resources.pids_limit), no_pids),
+        ("pids_max", limits.pids_max.is_some(), pids, no_pids),
         ("cpu_millis", limits.cpu_millis.is_some(), by(Means::Cgroup, resources.cpu_quota), no_cpu),
         (
             "file_size_bytes",
@@ -348,6 +351,23 @@ mod tests {
         assert_eq!(decide(sandboxed.clone(), &manifest).expect("planned").run_as, None);
         manifest.sandbox.linux_sandbox = false;
         assert_eq!(decide(sandboxed, &manifest).expect("adaptive").run_as, manifest.run_as);
+    }
+
+    #[test]
+    fn without_a_cgroup_the_user_of_a_sandbox_limits_its_processes_and_a_plain_process_has_none() {
+        let mut manifest = manifest();
+        manifest.sandbox.rlimit_processes = true;
+        let plain = Draft { pids_max: Some(4), ..draft() };
+        assert!(decide(plain.clone(), &manifest).expect("adaptive").degraded);
+        let sandboxed = Draft { profile: Some(Profile::LinuxSandbox), ..plain };
+        let means = |manifest: &Manifest| {
+            let plan = decide(sandboxed.clone(), manifest).expect("planned");
+            assert!(!plan.degraded && plan.resource_enforcement.pids_enforced, "{plan:?}");
+            plan.resource_enforcement.enforced_by["pids_max"]
+        };
+        assert_eq!(means(&manifest), Means::Rlimit);
+        manifest.resources.pids_limit = true;
+        assert_eq!(means(&manifest), Means::Cgroup);
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn sandbox(
     api_open: Option<String>,
     holds: &mut impl FnMut(&str, Option<String>) -> bool,
 ) -> SandboxCapabilities {
-    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, landlock_abi, seccomp } = answers;
+    let SandboxAnswers { rootless, mount, pid, uts, ipc, net, landlock, landlock_abi, seccomp, processes } = answers;
     let linux_sandbox = holds("linux_sandbox, chroot, namespaces.mount", mount);
     let mut layer = |name: &str, fault: Option<String>| holds(name, fault) && linux_sandbox;
     let landlock = layer("landlock", landlock);
@@ -222,6 +222,7 @@ fn sandbox(
         rootless,
         landlock_abi: landlock_abi.filter(|_| landlock),
         seccomp: layer("seccomp", seccomp),
+        rlimit_processes: layer("rlimit_processes", processes),
         api_closed_to_tasks: layer("api_closed_to_tasks", api_open),
     }
 }

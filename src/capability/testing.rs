@@ -20,6 +20,7 @@ pub fn manifest() -> Manifest {
             rootless: false,
             landlock_abi: Some(6),
             seccomp: true,
+            rlimit_processes: false,
             api_closed_to_tasks: true,
         },
         data_dir_writable: true,

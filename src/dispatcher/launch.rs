@@ -8,7 +8,7 @@ use crate::sandbox::cgroup::{GroupLimits, GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
 use crate::task::spec::Action;
 use crate::task::state::LaunchId;
-use crate::task::{SandboxLayers, State, Task};
+use crate::task::{Means, SandboxLayers, State, Task};
 
 /// What a task gets of the server's environment; everything else stays with the server.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TMPDIR", "USER"];
@@ -78,6 +78,7 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         // What no workspace can hold no file need be, and the kernel is faster than a measurement.
         file_size_bytes: file_size_bytes.into_iter().chain(workspace_bytes).min(),
         open_files: enforced.open_files.filter(|_| enforced.open_files_enforced),
+        processes: enforced.pids_max.filter(|_| enforced.enforced_by.get("pids_max") == Some(&Means::Rlimit)),
         workspace_bytes,
         run_as: task.plan().run_as.clone(),
         sandbox,
@@ -91,7 +92,8 @@ fn group(task: &Task, settings: &LaunchSettings) -> Option<GroupSpec> {
     let State::Launching { launch_id } = task.state() else { return None };
     let enforced = &task.plan().resource_enforcement;
     let memory_bytes = enforced.memory_bytes.filter(|_| enforced.memory_enforced && enforced.oom_detection);
-    let pids_max = enforced.pids_max.filter(|_| enforced.pids_enforced);
+    let by_rlimit = enforced.enforced_by.get("pids_max") == Some(&Means::Rlimit);
+    let pids_max = enforced.pids_max.filter(|_| enforced.pids_enforced && !by_rlimit);
     let cpu_millis = enforced.cpu_millis.filter(|_| enforced.cpu_enforced);
     let limits = GroupLimits { memory_bytes, pids_max, cpu_millis };
     match &settings.cgroups {

@@ -244,6 +244,7 @@ mod tests {
             address_space_bytes: None,
             file_size_bytes: None,
             open_files: None,
+            processes: None,
             workspace_bytes: None,
             run_as: None,
             cgroup: None,

@@ -48,6 +48,9 @@ pub struct LaunchRequest {
     /// RLIMIT_NOFILE.
     #[serde(default)]
     pub open_files: Option<u64>,
+    /// RLIMIT_NPROC of a sandbox, whose user has no other processes.
+    #[serde(default)]
+    pub processes: Option<u64>,
     /// What `workspace/` may hold; measured by the shim.
     #[serde(default)]
     pub workspace_bytes: Option<u64>,

@@ -10,6 +10,7 @@ use super::plan::{Place, plan};
 use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
 use crate::sys::fork::{Birthplace, SingleThreaded};
+use crate::sys::rlimit::Limit;
 use crate::sys::socket::{self, Blocking, Received};
 use crate::sys::{identity, landlock, process};
 use crate::task::spec::Namespaces;
@@ -33,6 +34,8 @@ pub struct SandboxAnswers {
     /// Version of Landlock's interface, where there is one.
     pub landlock_abi: Option<u32>,
     pub seccomp: Option<String>,
+    /// That a user who has no other processes is held by `RLIMIT_NPROC`.
+    pub processes: Option<String>,
 }
 
 impl SandboxAnswers {
@@ -50,6 +53,7 @@ impl SandboxAnswers {
             landlock: no(),
             landlock_abi: None,
             seccomp: no(),
+            processes: no(),
         }
     }
 }
@@ -65,12 +69,13 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
     };
     // Any directory will do, for nothing is written.
     let place = Place { workspace: PathBuf::from("/usr"), script: None, own_ids };
-    let attempt = |namespaces, landlock, seccomp| {
+    let attempt_and = |namespaces, landlock, seccomp, then: fn(&SingleThreaded) -> Option<String>| {
         let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp };
         let plan = plan(&request, base.layout(), &place);
         let steps: Vec<_> = plan.place.into_iter().chain(plan.confinement).collect();
-        made(single, &request, &steps)
+        made(single, &request, &steps, then)
     };
+    let attempt = |namespaces, landlock, seccomp| attempt_and(namespaces, landlock, seccomp, |_| None);
     SandboxAnswers {
         rootless: uid.is_none(),
         mount: attempt(NONE, false, false),
@@ -81,18 +86,48 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
         landlock: attempt(NONE, true, false),
         landlock_abi: landlock::abi(),
         seccomp: attempt(NONE, false, true),
+        processes: attempt_and(NONE, false, false, |single| limited_processes(single).err()),
     }
 }
 
-/// Makes a sandbox with these steps; says which of them failed.
-fn made(single: &SingleThreaded, request: &SandboxRequest, steps: &[SandboxStep]) -> Option<String> {
+/// With two processes allowed the first child starts, and a second does not.
+fn limited_processes(single: &SingleThreaded) -> Result<(), String> {
+    Limit::Processes { count: 2 }.apply().map_err(|error| format!("setrlimit: {error}"))?;
+    let (ours, theirs) = socket::pair().map_err(|error| format!("socketpair: {error}"))?;
+    let keep = [theirs.as_raw_fd()];
+    let first = single.fork(&keep, move || {
+        // Until the second was tried.
+        let _ = socket::receive(theirs.as_fd(), &mut [0], Blocking::Yes);
+        0
+    });
+    let first = first.map_err(|error| format!("fork of the first of two processes: {error}"))?;
+    let second = single.fork(&[], || 0);
+    drop(ours);
+    let _ = process::reap(first);
+    match second {
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(()),
+        Err(error) => Err(format!("fork: {error}")),
+        Ok(pid) => {
+            let _ = process::reap(pid);
+            Err("RLIMIT_NPROC does not hold".to_owned())
+        }
+    }
+}
+
+/// Makes a sandbox with these steps, and does more in it; says what failed.
+fn made(
+    single: &SingleThreaded,
+    request: &SandboxRequest,
+    steps: &[SandboxStep],
+    then: fn(&SingleThreaded) -> Option<String>,
+) -> Option<String> {
     let (ours, theirs) = match socket::pair() {
         Ok(pair) => pair,
         Err(error) => return Some(format!("socketpair: {error}")),
     };
     let keep = [theirs.as_raw_fd()];
     let child = single.clone_into(Birthplace { namespaces: request.flags(), cgroup: None }, &keep, move || {
-        let answer = failure_of(steps).unwrap_or_default();
+        let answer = failure_of(steps).or_else(|| then(single)).unwrap_or_default();
         // One byte more than the answer, for no message is empty.
         let _ = socket::send(theirs.as_fd(), format!("{answer}\n").as_bytes(), Blocking::Yes);
         0

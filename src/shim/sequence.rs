@@ -66,6 +66,8 @@ pub fn steps(
     steps.extend(request.address_space_bytes.map(|bytes| Step::Limit(Limit::AddressSpace { bytes })));
     steps.extend(request.file_size_bytes.map(|bytes| Step::Limit(Limit::FileSize { bytes })));
     steps.extend(request.open_files.map(|count| Step::Limit(Limit::OpenFiles { count })));
+    steps
+        .extend(request.processes.map(|count| Step::Limit(Limit::Processes { count: count + own_processes(request) })));
     steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
     Ok(steps)
 }
@@ -74,6 +76,12 @@ pub fn steps(
 #[must_use]
 pub fn has_init(request: &LaunchRequest) -> bool {
     request.sandbox.as_ref().is_some_and(|sandbox| sandbox.namespaces.pid)
+}
+
+/// How many processes beside the task's own its user has: a rootless sandbox's pid 1 is not another's.
+fn own_processes(request: &LaunchRequest) -> u64 {
+    let rootless = request.sandbox.as_ref().is_some_and(|sandbox| sandbox.uid.is_none());
+    u64::from(rootless && has_init(request))
 }
 
 fn program(request: &LaunchRequest) -> Result<Program, StepError> {

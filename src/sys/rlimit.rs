@@ -19,6 +19,9 @@ pub enum Limit {
     FileSize { bytes: u64 },
     /// `RLIMIT_NOFILE`: no new descriptor has this number or a higher one; `EMFILE`. What is open stays open.
     OpenFiles { count: u64 },
+    /// `RLIMIT_NPROC`: processes and threads of the user, counted in its user namespace (since Linux 5.14); `EAGAIN` for
+    /// fork. Nothing for root.
+    Processes { count: u64 },
 }
 
 impl Limit {
@@ -31,6 +34,7 @@ impl Limit {
             Self::CpuTime { .. } => "RLIMIT_CPU",
             Self::FileSize { .. } => "RLIMIT_FSIZE",
             Self::OpenFiles { .. } => "RLIMIT_NOFILE",
+            Self::Processes { .. } => "RLIMIT_NPROC",
         }
     }
 
@@ -45,6 +49,7 @@ impl Limit {
             Self::CpuTime { seconds } => (Resource::Cpu, seconds, seconds.saturating_add(1)),
             Self::FileSize { bytes } => (Resource::Fsize, bytes, bytes),
             Self::OpenFiles { count } => (Resource::Nofile, count, count),
+            Self::Processes { count } => (Resource::Nproc, count, count),
         };
         Ok(setrlimit(resource, clamped(soft, hard, getrlimit(resource).maximum))?)
     }

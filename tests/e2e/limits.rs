@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
+use crate::sandbox::{boxed, skipped, whole};
 use crate::support::{Server, sh};
 
 fn limited(script: &str, limits: &Value) -> Value {
@@ -41,6 +42,31 @@ fn a_signal_of_that_number_is_no_limit_where_there_is_none() {
     let server = Server::start();
     let status = server.run_sh("kill -XFSZ $$");
     assert_eq!((&status["exit_signal"], error_code(&status)), (&json!(libc::SIGXFSZ), "exit_non_zero"), "{status}");
+}
+
+#[test]
+fn without_a_cgroup_the_processes_of_a_sandbox_are_limited_by_its_user() {
+    for server in [Server::with_flags(&["--disable-cgroup"]), Server::rootless_with_flags(&["--disable-cgroup"])] {
+        let Some(server) = whole(server) else { return };
+        let manifest = server.get("/api/v1/runtime/capabilities").body;
+        if manifest["sandbox"]["rlimit_processes"] != true {
+            skipped(&format!("RLIMIT_NPROC is not counted for each sandbox here: {}", manifest["warnings"]));
+            continue;
+        }
+        // The shell, and three beside it.
+        let script = "for i in 1 2 3; do sleep 60 & done; sleep 60 & echo not reached";
+        let mut request = boxed(script);
+        request["limits"] = json!({"pids_max": 4});
+        let others: Vec<String> = (0..3).map(|_| server.submit(&boxed("sleep 60"))).collect();
+        let status = server.run(&request);
+        assert!(status["stderr"].as_str().is_some_and(|text| text.to_lowercase().contains("fork")), "{status}");
+        let plan = &status["execution_plan"]["resource_enforcement"];
+        assert_eq!((&plan["pids_enforced"], &plan["enforced_by"]["pids_max"]), (&json!(true), &json!("rlimit")));
+        request["execution"]["args"][1] = json!("for i in 1 2 3; do true & done; wait; echo fits");
+        let fits = server.run(&request);
+        assert_eq!(fits["stdout"], "fits\n", "other tasks do not count: {fits}");
+        others.iter().for_each(|id| drop(server.kill(id, None)));
+    }
 }
 
 #[test]

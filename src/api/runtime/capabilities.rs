@@ -70,6 +70,8 @@ pub struct SandboxCapabilities {
     pub chroot: bool,
     /// Namespace by namespace.
     pub namespaces: NamespaceCapabilities,
+    /// Number of processes of a sandboxed task, by `RLIMIT_NPROC` of its own user; used where there is no cgroup for it.
+    pub rlimit_processes: bool,
     /// A sandboxed task that shares the host's network is refused by this API.
     pub api_closed_to_tasks: bool,
     /// Version of the interface of Landlock that the kernel has. Absent when sandboxes do without that layer.
@@ -178,11 +180,12 @@ impl From<capability::SandboxCapabilities> for SandboxCapabilities {
             rootless: _,
             landlock_abi,
             seccomp: _,
+            rlimit_processes,
             api_closed_to_tasks,
         } = capabilities;
         let spec::Namespaces { mount, pid, uts, ipc, net } = namespaces;
         let namespaces = NamespaceCapabilities { mount, pid, uts, ipc, net };
-        Self { process, linux_sandbox, chroot, namespaces, landlock_abi, api_closed_to_tasks }
+        Self { process, linux_sandbox, chroot, namespaces, landlock_abi, rlimit_processes, api_closed_to_tasks }
     }
 }
 
@@ -252,6 +255,7 @@ impl Example for SandboxCapabilities {
             chroot: true,
             namespaces,
             landlock_abi: Some(6),
+            rlimit_processes: true,
             api_closed_to_tasks: true,
         }
     }
