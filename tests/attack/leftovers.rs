@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::rows::Task;
 use crate::suite::{manifest, request, servers, skipped};
-use crate::support::{SOMEBODY, Server, eventually, sh};
+use crate::support::{SOMEBODY, Server, eventually, patience, sh};
 
 fn done(server: &Server, request: &Value) -> String {
     let status = server.run(request);
@@ -85,7 +85,7 @@ fn endless_output_ends_with_its_task() {
         // Its size on the disk is limited here by the task itself.
         let mut endless = sh("trap '' PIPE TERM; ulimit -f 65536; while :; do yes; done");
         endless["sandbox"] = json!({"profile": "linux_sandbox"});
-        endless["limits"] = json!({"wall_time_ms": 300, "stdout_max_bytes": 1000});
+        endless["limits"] = json!({"wall_time_ms": 500 * patience(), "stdout_max_bytes": 1000});
         let status = server.run(&endless);
         assert_eq!(status["error"]["code"], "timeout", "{status}");
         let answered = status["stdout"].as_str().expect("text").len();

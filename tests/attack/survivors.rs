@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::suite::servers;
-use crate::support::{Server, descendants, eventually, is_alive, sh, shims_of, signal};
+use crate::support::{Server, descendants, eventually, is_alive, patience, sh, shims_of, signal};
 
 fn boxed(script: &str) -> Value {
     let mut request = sh(script);
@@ -39,7 +39,7 @@ fn assert_gone(server: &Server, all: &[u32]) {
 fn a_task_that_stops_itself_ends_at_its_timeout() {
     for server in servers(&["--termination-grace-ms", "200"]) {
         let mut request = boxed("echo ready; kill -STOP $$; echo never");
-        request["limits"] = json!({"wall_time_ms": 1000});
+        request["limits"] = json!({"wall_time_ms": 1000 * patience()});
         let id = server.submit(&request);
         let all = processes(&server, &id);
         let status = server.wait(&id);
