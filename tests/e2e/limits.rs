@@ -149,7 +149,8 @@ fn a_task_that_ends_over_its_limit_has_failed() {
     assert_eq!(status["exit_code"], 0, "{status}");
     let tidy = "for i in 1 2 3 4 5; do head -c 500000 /dev/zero > f; rm f; done; mkdir a; ln -s . a/loop; : > a/b";
     assert_eq!(server.run(&limited(tidy, &limits))["status"], "success");
-    let deep = server.run(&limited("i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done", &limits));
+    let deep =
+        server.run(&limited("d=d; i=1; while [ $i -lt 300 ]; do d=$d/d; i=$((i+1)); done; mkdir -p $d", &limits));
     assert_workspace_exceeded(&deep);
     assert!(deep["error"]["message"].as_str().is_some_and(|m| m.contains("deeply")), "{deep}");
 }
