@@ -50,3 +50,23 @@ fn build(program: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::rename(unfinished, program).expect("renamed");
 }
+
+/// It runs in any root, also in one without a loader. Before `.ci/vm` runs the suite where there is no compiler, it runs
+/// this test to have an attacker there.
+#[test]
+fn the_attacker_needs_no_loader() {
+    // elf(5): ELFCLASS64; Elf64_Ehdr has e_phoff, e_phentsize and e_phnum there, each program header begins with its type.
+    const PT_INTERP: u64 = 3;
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let program = fs::read(program()).expect("readable");
+    assert!(program.starts_with(b"\x7fELF\x02\x01"), "an ELF of 64 bits, little endian");
+    let number = |at: usize, length: usize| {
+        program[at..at + length].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let at = |number: u64| usize::try_from(number).expect("within the file");
+    let (first, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let types: Vec<u64> = (0..count).map(|header| number(at(first + header * size), 4)).collect();
+    assert!(!types.is_empty() && !types.contains(&PT_INTERP), "{types:?}");
+}
