@@ -132,7 +132,8 @@ fn call(call: &'static str) -> impl FnOnce(io::Error) -> LauncherError {
 impl LauncherProcess {
     fn serve(mut self) -> Result<(), LauncherError> {
         loop {
-            let timeout = if self.frames.is_ready() { Some(0) } else { self.orphans.next_round_in() };
+            let due = [self.orphans.next_round_in(), self.supplies.refill_in()].into_iter().flatten().min();
+            let timeout = if self.frames.is_ready() { Some(0) } else { due };
             let interests = [
                 Some(Interest::read(self.requests.as_fd())),
                 Some(Interest::read(self.children.as_fd())),
@@ -153,7 +154,9 @@ impl LauncherProcess {
             if self.frames.is_ready() {
                 // One for each turn, so that the server's death and the ends of shims are seen in between.
                 self.launch_next()?;
-            } else if requests.read && !self.frames.fill(&self.requests).map_err(call("read requests"))? {
+            } else if !requests.read {
+                self.supplies.refill(&self.single);
+            } else if !self.frames.fill(&self.requests).map_err(call("read requests"))? {
                 return self.on_server_gone();
             }
         }
@@ -185,9 +188,6 @@ impl LauncherProcess {
         };
         if let Err(error) = launched {
             self.report_exit(&request, journal.ok().as_deref(), error.into_exit());
-        }
-        if !self.frames.is_ready() {
-            self.supplies.refill(&self.single);
         }
         Ok(())
     }

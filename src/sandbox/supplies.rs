@@ -7,8 +7,12 @@ use super::base::{BASE_NAME, Base};
 use super::layout::LayoutError;
 use super::request::SandboxRequest;
 use super::seccomp;
+use crate::sys::clock::monotonic_ms;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::network;
+
+/// So long after a launch: not while the sandbox is made, which needs the processors, and before the next is asked for.
+const REFILL_AFTER_MS: u64 = 2;
 
 /// Of one launcher.
 #[derive(Debug)]
@@ -18,7 +22,8 @@ pub struct Supplies {
     base_dir: PathBuf,
     /// A network that no task has had, from the first sandbox on that has one of its own.
     network: Option<OwnedFd>,
-    wants_network: bool,
+    /// When the next one is made, if one is wanted.
+    refill_at: Option<u64>,
 }
 
 /// Of one launch.
@@ -33,7 +38,7 @@ impl Supplies {
     /// With the root of sandboxes in this directory, where the runtime's processes have their files.
     #[must_use]
     pub fn new(run_dir: &Path) -> Self {
-        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, wants_network: false }
+        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, refill_at: None }
     }
 
     /// What there is for this sandbox. All of it is here in memory, so that a forked shim has it too.
@@ -51,17 +56,27 @@ impl Supplies {
             }
         }
         // One of a rootless runtime belongs to the task's own user namespace.
-        self.wants_network = request.namespaces.net && request.uid.is_some();
-        let network = if self.wants_network { self.network.take() } else { None };
+        let wants_network = request.namespaces.net && request.uid.is_some();
+        let network = if wants_network { self.network.take() } else { None };
+        if wants_network {
+            self.refill_at = Some(monotonic_ms().saturating_add(REFILL_AFTER_MS));
+        }
         Ok(Supply { base: self.base.as_ref(), network })
     }
 
-    /// Makes what the last sandbox has taken, for the next. To be called when there is nothing else to do: it takes as
-    /// long as half of a launch.
+    /// Milliseconds until something is to be made, if there is something.
+    #[must_use]
+    pub fn refill_in(&self) -> Option<u64> {
+        self.refill_at.map(|at| at.saturating_sub(monotonic_ms()))
+    }
+
+    /// Makes what the last sandbox has taken, for the next, if it is time for it. To be called when there is nothing else
+    /// to do.
     pub fn refill(&mut self, single: &SingleThreaded) {
-        if self.wants_network && self.network.is_none() {
+        if self.refill_in() == Some(0) {
+            self.refill_at = None;
             // Without it the sandbox makes its own, and tells why it cannot.
-            self.network = network::made_ahead(single).ok();
+            self.network = self.network.take().or_else(|| network::made_ahead(single).ok());
         }
     }
 }
