@@ -73,7 +73,8 @@ impl Base {
         for (target, to) in DEVICE_LINKS {
             put_link(&below(dir, Path::new(target)), Path::new(to))?;
         }
-        let layout = Layout { base: Some(dir.to_owned()), entries: mounted, devices };
+        let not_in_proc = layout::not_in_proc();
+        let layout = Layout { base: Some(dir.to_owned()), entries: mounted, devices, not_in_proc };
         Ok(Self { layout, marks, looked_at_ms })
     }
 
@@ -87,6 +88,8 @@ impl Base {
             return Ok(());
         }
         self.looked_at_ms = now;
+        // A module that is loaded may add to it.
+        self.layout.not_in_proc = layout::not_in_proc();
         match &self.layout.base {
             Some(dir) if marks() != self.marks => {
                 *self = Self::make(dir)?;

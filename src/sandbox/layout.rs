@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::plan::{PROC_MASKED, PROC_READ_ONLY};
+
 /// The directories of a system, by the beginnings of their names in `/`.
 const SYSTEM: [&str; 4] = ["bin", "lib", "sbin", "usr"];
 
@@ -53,6 +55,8 @@ pub struct Layout {
     pub base: Option<PathBuf>,
     pub entries: Vec<Entry>,
     pub devices: Vec<&'static str>,
+    /// What the kernel's /proc does not have of what is made read-only or covered there.
+    pub not_in_proc: Vec<&'static str>,
 }
 
 /// The part of the host that a sandbox shows.
@@ -100,8 +104,21 @@ impl Layout {
         let real = fs::canonicalize(rootfs).map_err(failed)?;
         check_hides(&real, hidden).map_err(failed)?;
         let entries = top(&real, |name| !OWN.contains(&name)).map_err(failed)?;
-        Ok(Self { base: None, entries, devices: devices() })
+        Ok(Self { base: None, entries, devices: devices(), not_in_proc: not_in_proc() })
     }
+
+    /// Those of these files that there are.
+    pub fn of_proc(&self, paths: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+        paths.iter().copied().filter(|path| !self.not_in_proc.contains(path))
+    }
+}
+
+/// The host's /proc has what that of any pid namespace has, unless it shows processes alone (proc(5), `subset`).
+pub(super) fn not_in_proc() -> Vec<&'static str> {
+    if !Path::new("/proc/sys").exists() {
+        return Vec::new();
+    }
+    PROC_READ_ONLY.iter().chain(&PROC_MASKED).copied().filter(|path| fs::symlink_metadata(path).is_err()).collect()
 }
 
 fn devices() -> Vec<&'static str> {

@@ -20,8 +20,8 @@ const DEVICE: Forbids = Forbids { write: false, devices: false, exec: true };
 const PROC: Forbids = Forbids { write: false, devices: true, exec: true };
 
 /// Parts of /proc that tell about the host or change it.
-const PROC_READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-const PROC_MASKED: [&str; 10] = [
+pub(super) const PROC_READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(super) const PROC_MASKED: [&str; 10] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/kallsyms",
@@ -35,7 +35,10 @@ const PROC_MASKED: [&str; 10] = [
 ];
 
 /// The directories for the sandbox's own mounts.
-pub(super) const POINTS: [&str; 5] = ["/dev/shm", "/proc", RUN_DIR, "/tmp", WORKSPACE];
+pub(super) const POINTS: [&str; 6] = ["/dev/shm", "/proc", EMPTY, RUN_DIR, "/tmp", WORKSPACE];
+
+/// What covers a directory.
+pub(super) const EMPTY: &str = "/run/empty";
 
 /// Links in /dev.
 pub(super) const DEVICE_LINKS: [(&str, &str); 4] = [
@@ -89,13 +92,14 @@ pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> Sandbox
         steps.push(SandboxStep::Attach(target));
     }
     if layout.base.is_none() {
+        steps.push(SandboxStep::MakePoint { target: EMPTY.into(), kind: Kind::Directory });
         steps.extend(links(layout));
     } else if place.script.is_some() {
         steps.push(SandboxStep::Seal(RUN_DIR));
     }
     if has_proc(request) {
-        steps.extend(PROC_READ_ONLY.map(SandboxStep::ReadOnly));
-        steps.extend(PROC_MASKED.map(SandboxStep::Mask));
+        steps.extend(layout.of_proc(&PROC_READ_ONLY).map(SandboxStep::ReadOnly));
+        steps.extend(layout.of_proc(&PROC_MASKED).map(SandboxStep::Mask));
     }
     if layout.base.is_none() {
         steps.push(SandboxStep::Seal("/"));

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::plan::EMPTY;
 use super::{landlock, seccomp};
 use crate::sys::mount::{self, Forbids, Reach};
 use crate::sys::{fork, identity, network};
@@ -207,7 +208,7 @@ fn read_only(path: &Path) -> io::Result<()> {
 fn mask(path: &Path) -> io::Result<()> {
     let forbids = Forbids { write: true, devices: true, exec: true };
     let cover = if fs::symlink_metadata(path)?.is_dir() {
-        mount::new_file_system("tmpfs", &[("size", "4096"), ("mode", "0555")], forbids)?
+        mount::copy_of(Path::new(EMPTY), forbids)?
     } else {
         mount::copy_of(Path::new("/dev/null"), Forbids { devices: false, ..forbids })?
     };

@@ -16,7 +16,12 @@ fn directory(path: &str) -> Entry {
 
 fn of_host() -> Layout {
     let entries = vec![directory("/usr"), directory("/etc/ssl/certs")];
-    Layout { base: Some("/data/run/root".into()), entries, devices: vec!["null", "zero"] }
+    Layout {
+        base: Some("/data/run/root".into()),
+        entries,
+        devices: vec!["null", "zero"],
+        not_in_proc: vec!["/proc/asound"],
+    }
 }
 
 fn of_rootfs() -> Layout {
@@ -25,7 +30,7 @@ fn of_rootfs() -> Layout {
         Entry::Directory { source: "/rootfs/usr".into(), target: "/usr".into() },
         Entry::File { source: "/rootfs/mark".into(), target: "/mark".into() },
     ];
-    Layout { base: None, entries, devices: vec!["null"] }
+    Layout { base: None, entries, devices: vec!["null"], not_in_proc: vec![] }
 }
 
 fn planned(namespaces: Namespaces, uid: Option<u32>, layout: &Layout) -> String {

@@ -1,11 +1,11 @@
 //! The command's process: forked with everything ready, led through its steps, held back until its start is on record.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::prepare::Logs;
 use super::sequence::{has_init, steps};
-use super::step::{Step, StepError};
+use super::step::{MAX_STEP_BYTES, Step, StepError};
 use crate::launcher::protocol::{LaunchRequest, SandboxRequest};
 use crate::sandbox::cgroup::{Entry, GroupDir};
 use crate::sandbox::{self, Mounts, Supply};
@@ -16,8 +16,8 @@ use crate::sys::socket::{self, Blocking, Received};
 /// What the child exits with when a step fails; nobody looks at it.
 const STEP_FAILED_EXIT_CODE: i32 = 127;
 
-/// Bytes of the message that a failed step sends: its index and its errno.
-const FAILURE_BYTES: usize = 2 + 4;
+/// Bytes of the longest message that a failed step sends: its errno, whether it is the sandbox's, and its name.
+const FAILURE_BYTES: usize = 4 + 1 + MAX_STEP_BYTES;
 
 /// The command, from fork to its end.
 #[derive(Debug)]
@@ -32,8 +32,6 @@ pub struct Command {
     init: Option<OwnedFd>,
     /// The mount namespace of the sandbox, so that it is not taken down before the end of pid 1 is seen.
     pub mounts: Option<OwnedFd>,
-    /// For each step its name, and whether it is the sandbox's.
-    names: Vec<(String, bool)>,
 }
 
 /// What the line to the child said.
@@ -62,12 +60,11 @@ pub fn spawn(
     let Entry { gates, directory } = entry;
     let (of_first, of_command) = if has_init(request) { (None, directory) } else { (directory, None) };
     let steps = steps(request, supply, logs, gates, of_command)?;
-    let names = steps.iter().map(|step| (step.to_string(), step.is_of_sandbox())).collect();
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
     if request.sandbox.is_none() && of_first.is_none() {
         // Moved, so that the parent's copies are closed when fork returns.
-        let pid = single.fork(&keep, move || run(&steps, 0, &theirs)).map_err(failed("fork"))?;
-        return with_pidfd(pid, ours, names);
+        let pid = single.fork(&keep, move || run(&steps, &theirs)).map_err(failed("fork"))?;
+        return with_pidfd(pid, ours);
     }
     let (init, line) = if has_init(request) {
         let (init, line) = socket::pair().map_err(failed("socketpair"))?;
@@ -81,7 +78,7 @@ pub fn spawn(
     let birthplace = Birthplace { namespaces, cgroup: of_first.as_ref().map(GroupDir::as_fd) };
     let made = single.clone_into(birthplace, &keep, move || match line {
         Some(line) => run_init(single, steps, theirs, &line, init_uid),
-        None => run(&steps, 0, &theirs),
+        None => run(&steps, &theirs),
     });
     let (pid, pidfd) = made.map_err(|error| {
         let failed = StepError::new(of_first.as_ref().map_or("clone3".to_owned(), ToString::to_string), error);
@@ -89,12 +86,12 @@ pub fn spawn(
     })?;
     // Without it the end is seen a little later.
     let mounts = request.sandbox.as_ref().and_then(|_| process::mount_namespace(pid).ok());
-    Ok(Command { pid, pidfd, sync: Some(ours), init, mounts, names })
+    Ok(Command { pid, pidfd, sync: Some(ours), init, mounts })
 }
 
-fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Command, StepError> {
+fn with_pidfd(pid: Pid, ours: OwnedFd) -> Result<Command, StepError> {
     match process::pidfd_open(pid) {
-        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, mounts: None, names }),
+        Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, mounts: None }),
         Err(error) => {
             // Without its go the child ends by itself.
             drop(ours);
@@ -108,7 +105,7 @@ fn with_pidfd(pid: Pid, ours: OwnedFd, names: Vec<(String, bool)>) -> Result<Com
 fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd, uid: Option<u32>) -> i32 {
     let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand(_))).unwrap_or(steps.len());
     let rest = steps.split_off(fork);
-    if !perform(&steps, 0, sync.as_fd()) {
+    if !perform(&steps, sync.as_fd()) {
         return STEP_FAILED_EXIT_CODE;
     }
     let mut keep = vec![sync.as_raw_fd()];
@@ -118,43 +115,61 @@ fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: 
         _ => None,
     };
     // This process has nothing to do until the command has exec'ed.
-    match single.vfork(group, &keep, &|| run(&rest, fork, &sync)) {
+    match single.vfork(group, &keep, &|| run(&rest, &sync)) {
         Ok(command) => {
             // The logs and the line to the shim are the command's alone now.
             drop((rest, sync));
             sandbox::supervise(line, command, uid)
         }
         Err(error) => {
-            tell_failure(fork, &error, sync.as_fd());
+            if let Some(step) = rest.first() {
+                tell_failure(step, &error, sync.as_fd());
+            }
             STEP_FAILED_EXIT_CODE
         }
     }
 }
 
 /// The child. Comes back only to fail.
-fn run(steps: &[Step], first: usize, sync: &OwnedFd) -> i32 {
-    perform(steps, first, sync.as_fd());
+fn run(steps: &[Step], sync: &OwnedFd) -> i32 {
+    perform(steps, sync.as_fd());
     STEP_FAILED_EXIT_CODE
 }
 
-/// Performs the steps, of which the first has the number `first`; a failure is told to the shim.
-fn perform(steps: &[Step], first: usize, sync: BorrowedFd<'_>) -> bool {
+/// Performs the steps; a failure is told to the shim.
+fn perform(steps: &[Step], sync: BorrowedFd<'_>) -> bool {
     let mut mounts = Mounts::default();
-    for (index, step) in (first..).zip(steps) {
+    for step in steps {
         if let Err(error) = step.perform(sync, &mut mounts) {
-            tell_failure(index, &error, sync);
+            tell_failure(step, &error, sync);
             return false;
         }
     }
     true
 }
 
-fn tell_failure(index: usize, error: &io::Error, sync: BorrowedFd<'_>) {
+/// Allocates nothing: the limits of the task may hold already.
+fn tell_failure(step: &Step, error: &io::Error, sync: BorrowedFd<'_>) {
     let mut message = [0; FAILURE_BYTES];
-    message[..2].copy_from_slice(&u16::try_from(index).unwrap_or(u16::MAX).to_le_bytes());
-    message[2..].copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes());
+    let (errno, rest) = message.split_at_mut(4);
+    errno.copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes());
+    rest[0] = u8::from(step.is_of_sandbox());
+    let mut name = &mut rest[1..];
+    // A name that is too long is cut.
+    let _ = write!(name, "{step}");
+    let length = FAILURE_BYTES - name.len();
     // Fails only when the shim is gone.
-    let _ = socket::send(sync, &message, Blocking::Yes);
+    let _ = socket::send(sync, &message[..length], Blocking::Yes);
+}
+
+/// What [`tell_failure`] said.
+fn told_failure(message: &[u8]) -> StepError {
+    let Some((errno, [in_sandbox, name @ ..])) = message.split_first_chunk() else {
+        return StepError::new("start the command", io::Error::from_raw_os_error(libc::EIO));
+    };
+    let source = io::Error::from_raw_os_error(i32::from_le_bytes(*errno));
+    let failed = StepError::new(String::from_utf8_lossy(name), source);
+    if *in_sandbox == 0 { failed } else { failed.in_sandbox() }
 }
 
 impl Command {
@@ -185,29 +200,19 @@ impl Command {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Launched::Execed,
             Err(error) => return Err(error),
             Ok(Received::End) => Launched::Execed,
-            Ok(Received::Message(_) | Received::Cut) => Launched::Failed(self.failure(message)),
+            Ok(Received::Message(length)) => Launched::Failed(told_failure(&message[..length])),
+            Ok(Received::Cut) => Launched::Failed(told_failure(&message)),
         };
         self.sync = None;
-        self.names = Vec::new();
         Ok(launched)
     }
 
     /// Ends a child that was not told to go.
     pub fn abandon(self) {
-        let Self { pid, pidfd, sync, init, mounts, names: _ } = self;
+        let Self { pid, pidfd, sync, init, mounts } = self;
         drop((sync, init, mounts));
         let _ = process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
         let _ = process::reap(pid);
-    }
-
-    fn failure(&self, message: [u8; FAILURE_BYTES]) -> StepError {
-        let [a, b, errno @ ..] = message;
-        let source = io::Error::from_raw_os_error(i32::from_le_bytes(errno));
-        match self.names.get(usize::from(u16::from_le_bytes([a, b]))) {
-            Some((step, true)) => StepError::new(step, source).in_sandbox(),
-            Some((step, false)) => StepError::new(step, source),
-            None => StepError::new("start the command", source),
-        }
     }
 
     /// How the command ended, now that the process of [`Self::pid`] ended like this; nothing when pid 1 of the sandbox

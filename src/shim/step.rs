@@ -16,7 +16,7 @@ use crate::sys::{fd, identity, memory, network, signal};
 use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
-const MAX_STEP_BYTES: usize = 4096;
+pub const MAX_STEP_BYTES: usize = 4096;
 
 /// Of 1000: half the machine's memory is added to what the command uses when the kernel looks for whom to kill.
 const OOM_SCORE_ADJ: i32 = 500;
