@@ -58,7 +58,7 @@ conformance URL='' *ARGS: _build
     if [[ -n {{ quote(URL) }} ]]; then
         exec {{ conformance }} {{ quote(URL) }} "$@"
     fi
-    exec .ci/with-runtime {{ runtime }} {{ conformance }} "$@"
+    exec .ci/with-runtime {{ runtime }} {{ conformance }} --spec {{ document }} "$@"
 
 # Measures beside the machine's own limit, built for release; about half a minute: `runtime`, or `sandbox`
 bench WHAT='runtime' *ARGS:

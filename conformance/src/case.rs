@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Exchange};
+use crate::document::{Document, Documents};
 
 /// How long a task that ends by itself may take, on a machine that is busy with other things.
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -38,20 +39,59 @@ pub type Outcome = Result<(), NotPassed>;
 
 #[derive(Debug)]
 pub enum NotPassed {
-    Failed {
-        /// What ought to hold, as a sentence.
-        rule: String,
-        request: String,
-        response: String,
-    },
+    /// At least one fault.
+    Failed(Vec<Fault>),
     /// The runtime or its machine gives no occasion to check.
     Skipped { reason: String },
+}
+
+/// A rule that does not hold, and what shows it.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What ought to hold, as a sentence.
+    pub rule: String,
+    pub request: String,
+    pub response: String,
+}
+
+impl From<Fault> for NotPassed {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(vec![fault])
+    }
+}
+
+/// For a case that goes on after a fault, so that one run shows all of them.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Notes what failed. What is skipped skips the case.
+    pub fn note(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(NotPassed::Failed(faults)) => {
+                self.0.extend(faults);
+                Ok(())
+            }
+            Ok(()) | Err(NotPassed::Skipped { .. }) => outcome,
+        }
+    }
+
+    pub fn outcome(self) -> Outcome {
+        if self.0.is_empty() { Ok(()) } else { Err(NotPassed::Failed(self.0)) }
+    }
+}
+
+#[must_use]
+pub fn skipped(reason: impl Into<String>) -> NotPassed {
+    NotPassed::Skipped { reason: reason.into() }
 }
 
 /// What every case is given.
 #[derive(Debug)]
 pub struct Context {
     pub client: Client,
+    /// Where the document that answers are held against is from, or why there is none.
+    pub documents: Documents,
     /// Of generated inputs.
     pub seed: u64,
     /// Makes the ids of this run unlike those of any other.
@@ -61,8 +101,13 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub const fn new(client: Client, seed: u64, run: u64) -> Self {
-        Self { client, seed, run, next_id: AtomicU64::new(0) }
+    pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
+        Self { client, documents, seed, run, next_id: AtomicU64::new(0) }
+    }
+
+    /// What the answers are held against; without it there is nothing to check.
+    pub fn document(&self) -> Result<&Document, NotPassed> {
+        self.client.document().ok_or_else(|| self.documents.missing())
     }
 
     /// A `task_id` that no task has.
@@ -73,13 +118,25 @@ impl Context {
 
     /// Submits a request that is valid; the answer's `task_id`.
     pub fn submit(&self, request: &Value) -> Result<String, NotPassed> {
-        let accepted = self.client.post("/api/v1/tasks", request)?;
+        let accepted = self.offer(request)?;
         accepted.expect_status(200, "a valid task is accepted")?;
         accepted.expect_field("/status", &json!("accepted"))?;
         let id = accepted.body["task_id"].as_str().unwrap_or_default();
         accepted.expect(!id.is_empty(), "the answer to a submission names the task_id")?;
         accepted.expect_field("/handle_id", &json!(id))?;
         Ok(id.to_owned())
+    }
+
+    /// Submits a request, and again for as long as the queue is full.
+    pub fn offer(&self, request: &Value) -> Result<Exchange, NotPassed> {
+        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        loop {
+            let answer = self.client.post("/api/v1/tasks", request)?;
+            if answer.status != 429 || Instant::now() > deadline {
+                return Ok(answer);
+            }
+            std::thread::sleep(LOOK_EVERY * 10);
+        }
     }
 
     pub fn status(&self, id: &str) -> Result<Exchange, NotPassed> {

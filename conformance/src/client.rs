@@ -1,33 +1,97 @@
 //! The wire as a foreign client sees it: a request, and the answer as it came. It must not know what any answer means,
-//! except for the one form of every failure.
+//! except for the one form of every failure; what the document does not allow it notes on the side.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::Response;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::{Agent, Body};
 
-use crate::case::{NotPassed, Outcome};
+use crate::case::{Fault, NotPassed, Outcome};
+use crate::document::Document;
 
 /// Longer than any wait that a case asks for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// Of a body that is kept as evidence; enough for every request that a case writes by hand.
+const MAX_EVIDENCE_BYTES: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
     base: String,
+    /// `Bearer …`, never shown.
+    token: Option<HeaderValue>,
+    /// Every exchange is held against it, whatever the case looks at.
+    document: Option<Document>,
+    /// What the document does not allow: the first of each kind.
+    undocumented: Mutex<BTreeMap<String, Fault>>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: Method,
+    /// With its query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Option<Vec<u8>>,
 }
 
 /// A request and its answer.
 #[derive(Debug)]
 pub struct Exchange {
-    request: String,
+    pub call: Call,
     pub status: u16,
+    pub headers: HeaderMap,
     pub content_type: String,
     /// `Null` when the answer is no JSON.
     pub body: Value,
-    text: String,
+    pub text: String,
+}
+
+impl Call {
+    #[must_use]
+    pub fn new(method: Method, path: &str) -> Self {
+        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: None }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a case sends headers that can be sent");
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").bytes(body.to_string().into_bytes())
+    }
+
+    #[must_use]
+    pub fn bytes(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// As evidence: what somebody needs to send it again, but for the token.
+    fn shown(&self) -> String {
+        let mut shown = format!("{} {}", self.method, self.path);
+        for (name, value) in &self.headers {
+            if name != CONTENT_TYPE || value != "application/json" {
+                let _ = write!(shown, "\n{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+            }
+        }
+        if let Some(body) = &self.body {
+            let kept = &body[..body.len().min(MAX_EVIDENCE_BYTES)];
+            let _ = write!(shown, "\n{}", String::from_utf8_lossy(kept));
+        }
+        shown
+    }
 }
 
 impl Client {
@@ -41,7 +105,33 @@ impl Client {
             .user_agent(concat!("execgo-conformance/", env!("CARGO_PKG_VERSION")))
             .timeout_global(Some(ANSWER_WITHIN))
             .build();
-        Self { agent: config.into(), base: base.trim_end_matches('/').to_owned() }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { agent: config.into(), base, token: None, document: None, undocumented: Mutex::default() }
+    }
+
+    /// Sends the token with every request.
+    pub fn authorize(&mut self, token: &str) -> Result<(), String> {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut value = value.map_err(|_| "--token holds what no HTTP header can hold".to_owned())?;
+        value.set_sensitive(true);
+        self.token = Some(value);
+        Ok(())
+    }
+
+    /// From now on every exchange is held against the document.
+    pub fn hold_against(&mut self, document: Document) {
+        self.document = Some(document);
+    }
+
+    #[must_use]
+    pub const fn document(&self) -> Option<&Document> {
+        self.document.as_ref()
+    }
+
+    /// What no case asked for and the document does not allow.
+    #[must_use]
+    pub fn undocumented(&self) -> Vec<Fault> {
+        self.undocumented.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Whether anybody answers at all; whatever the answer is.
@@ -51,44 +141,71 @@ impl Client {
     }
 
     pub fn get(&self, path: &str) -> Result<Exchange, NotPassed> {
-        read(format!("GET {path}"), self.agent.get(format!("{}{path}", self.base)).call())
+        self.send(Call::new(Method::GET, path))
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Result<Exchange, NotPassed> {
-        let body = body.to_string();
-        let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
-        read(format!("POST {path}\n{body}"), request.send(&body))
+        self.send(Call::new(Method::POST, path).json(body))
     }
 
     pub fn post_nothing(&self, path: &str) -> Result<Exchange, NotPassed> {
-        read(format!("POST {path}"), self.agent.post(format!("{}{path}", self.base)).send_empty())
+        self.send(Call::new(Method::POST, path))
+    }
+
+    pub fn send(&self, call: Call) -> Result<Exchange, NotPassed> {
+        let exchange = read(call.clone(), self.answer(&call)).map_err(|error| {
+            let rule = "every request is answered".to_owned();
+            NotPassed::from(Fault { rule, request: call.shown(), response: error.to_string() })
+        })?;
+        if let Some(document) = &self.document {
+            let mut undocumented = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);
+            for rule in document.faults(&exchange) {
+                undocumented.entry(rule.clone()).or_insert_with(|| exchange.fault(&rule));
+            }
+        }
+        Ok(exchange)
+    }
+
+    fn answer(&self, call: &Call) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
+        if let Some(headers) = request.headers_mut() {
+            headers.extend(call.headers.clone());
+            if let Some(token) = &self.token {
+                headers.insert(AUTHORIZATION, token.clone());
+            }
+        }
+        match &call.body {
+            Some(body) => self.agent.run(request.body(body.as_slice())?),
+            None => self.agent.run(request.body(())?),
+        }
     }
 }
 
-fn read(request: String, answer: Result<Response<Body>, ureq::Error>) -> Result<Exchange, NotPassed> {
-    let unanswered = |request: &str, error: ureq::Error| NotPassed::Failed {
-        rule: "every request is answered".to_owned(),
-        request: request.to_owned(),
-        response: error.to_string(),
-    };
-    let mut answer = answer.map_err(|error| unanswered(&request, error))?;
+fn read(call: Call, answer: Result<Response<Body>, ureq::Error>) -> Result<Exchange, ureq::Error> {
+    let mut answer = answer?;
     let status = answer.status().as_u16();
-    let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
-    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-    let text = body.read_to_string().map_err(|error| unanswered(&request, error))?;
-    Ok(Exchange { request, status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::Null), text })
+    let headers = answer.headers().clone();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Ok(Exchange { call, status, headers, content_type, body, text: String::from_utf8_lossy(&bytes).into_owned() })
 }
 
 impl Exchange {
+    /// This exchange as the evidence against `rule`.
+    #[must_use]
+    pub fn fault(&self, rule: &str) -> Fault {
+        let mut response = format!("{}", self.status);
+        for (name, value) in &self.headers {
+            let _ = write!(response, "\n{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        let _ = write!(response, "\n{}", self.text);
+        Fault { rule: rule.to_owned(), request: self.call.shown(), response }
+    }
+
     /// Fails with this exchange as the evidence, unless `holds`.
     pub fn expect(&self, holds: bool, rule: &str) -> Outcome {
-        if holds {
-            return Ok(());
-        }
-        let Self { request, status, content_type, text, .. } = self;
-        let response = format!("{status} {content_type}\n{text}");
-        Err(NotPassed::Failed { rule: rule.to_owned(), request: request.clone(), response })
+        if holds { Ok(()) } else { Err(self.fault(rule).into()) }
     }
 
     pub fn expect_status(&self, status: u16, rule: &str) -> Outcome {
@@ -105,8 +222,14 @@ impl Exchange {
         self.expect_status(status, rule)?;
         self.expect(self.content_type.starts_with("application/json"), "a failure is answered as JSON")?;
         self.expect_field("/error/code", &code.into())?;
-        let message = self.body["error"]["message"].as_str().unwrap_or_default();
+        let message = self.message();
         self.expect(!message.is_empty(), "error.message says what is wrong")?;
         self.expect(self.body.pointer("/error/details").is_some(), "error.details is present, if only as null")
+    }
+
+    /// The sentence of a failure.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
     }
 }

@@ -4,28 +4,36 @@
 mod case;
 mod cases;
 mod client;
+mod document;
+mod fields;
 mod property;
 mod report;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use serde_json::Value;
 
-use case::{Case, Context};
+use case::{Case, Context, Level};
 use client::Client;
-use report::Report;
+use document::Documents;
+use report::{Report, Target};
 
+const A_MUST_FAILED: u8 = 1;
 /// Bad usage, or nobody answers at the URL: nothing was checked.
 const NOTHING_CHECKED: u8 = 2;
+const A_SHOULD_FAILED: u8 = 3;
 
 /// Checks an ExecGo runtime against the contract.
 ///
-/// The tasks that it runs stay in the runtime until its retention ends them. Exit codes: 0 every MUST and SHOULD
-/// holds; 1 one does not; 2 bad usage, or nobody answers.
+/// The tasks that it runs are harmless, and stay in the runtime until its retention ends them. Exit codes: 0 every MUST
+/// and SHOULD holds; 1 a MUST does not; 2 bad usage, or nobody answers; 3 every MUST holds, and a SHOULD does not.
 #[derive(Debug, Parser)]
 #[command(name = "execgo-conformance", version)]
 struct Args {
@@ -33,13 +41,29 @@ struct Args {
     #[arg(env = "EXECGO_RUNTIME_URL", required_unless_present = "list")]
     url: Option<String>,
 
-    /// Runs only these cases; `kill` stands for every case whose id starts with `kill.`
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    only: Vec<String>,
+    /// Sent as `Authorization: Bearer` with every request
+    #[arg(long, value_name = "T", env = "EXECGO_RUNTIME_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// The OpenAPI document that the runtime is to keep; without it, the one that the runtime serves
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
 
     /// Makes the generated inputs the same again; without it they differ from run to run
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Runs only these cases; `kill` stands for every case whose id starts with `kill.`
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// This case is known to fail, and does not count; once it holds, that is a failure
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    known: Vec<String>,
+
+    /// Writes the result into a file as `text`, `json`, `junit` or `markdown`; may be given again
+    #[arg(long, value_name = "FORMAT=FILE")]
+    report: Vec<Target>,
 
     /// Prints the cases and checks nothing
     #[arg(long)]
@@ -59,21 +83,47 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode, String> {
     let cases = selected(cases::all(), &args.only)?;
+    for id in &args.known {
+        selected(cases::all(), std::slice::from_ref(id)).map_err(|_| format!("--known {id}: no case has this id"))?;
+    }
     let Some(url) = args.url.as_deref().filter(|_| !args.list) else {
         cases.iter().for_each(|case| report::list(case));
         return Ok(ExitCode::SUCCESS);
     };
-    let client = Client::new(url);
-    client.reach()?;
-    let seed = args.seed.unwrap_or_else(nanos_now);
-    println!("{url}, seed {seed}");
-    let context = Context::new(client, seed, nanos_now());
-    let mut report = Report::default();
-    for case in &cases {
-        report.add(case, (case.run)(&context));
-    }
+    let spec = args.spec.as_deref().map(document_of).transpose()?;
+    let context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    println!("{url}, seed {}", context.seed);
+    let report = check(&cases, &context, Report::new(url.to_owned(), context.seed, args.known.clone()));
     report.close();
-    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    args.report.iter().try_for_each(|target| report.write(target))?;
+    Ok(match report.worst() {
+        None | Some(Level::Beyond) => ExitCode::SUCCESS,
+        Some(Level::Must) => ExitCode::from(A_MUST_FAILED),
+        Some(Level::Should) => ExitCode::from(A_SHOULD_FAILED),
+    })
+}
+
+/// Everything that the cases need of the runtime at `url`.
+fn reach(url: &str, token: Option<&str>, spec: Option<Value>, seed: u64) -> Result<Context, String> {
+    let mut client = Client::new(url);
+    token.map_or(Ok(()), |token| client.authorize(token))?;
+    client.reach()?;
+    let documents = Documents::load(&mut client, spec)?;
+    Ok(Context::new(client, documents, seed, nanos_now()))
+}
+
+fn check(cases: &[&'static Case], context: &Context, mut report: Report) -> Report {
+    for case in cases {
+        let begun = Instant::now();
+        let outcome = (case.run)(context);
+        report.add(case, outcome, begun.elapsed());
+    }
+    report
+}
+
+fn document_of(file: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("--spec {}: {error}", file.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("--spec {}: it must be JSON: {error}", file.display()))
 }
 
 /// A name that selects nothing is a mistake: a check that checks nothing must not pass.

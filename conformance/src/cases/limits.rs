@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::case::{Case, Context, Level, Outcome, sh};
 
-pub const CASES: &[Case] = &[Case { id: "limits.wall-time", section: "Limits", level: Level::Must, run: wall_time }];
+pub const CASES: &[Case] = &[Case { id: "limits.wall-time", section: "limits", level: Level::Must, run: wall_time }];
 
 fn wall_time(context: &Context) -> Outcome {
     let mut request = sh("echo begun; sleep 600");

@@ -1,5 +1,6 @@
 //! The cases, one file for each area.
 
+mod document;
 mod health;
 mod kill;
 mod limits;
@@ -23,6 +24,8 @@ pub fn all() -> Vec<&'static Case> {
         limits::CASES,
         resources::CASES,
         wait::CASES,
+        document::CASES,
+        document::LAST,
     ]
     .into_iter()
     .flatten()

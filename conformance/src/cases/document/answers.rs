@@ -1,0 +1,151 @@
+//! Every documented status that a client can bring about is brought about, and the answer is as the document says:
+//! status, headers, content type, body.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use ureq::http::Method;
+
+use crate::case::{Context, Faults, NotPassed, Outcome, sh};
+use crate::client::Call;
+
+/// Ours to answer, and nobody's to ask for: a full queue, a fault of the runtime, its shutdown.
+const NOT_ON_DEMAND: [&str; 3] = ["429", "500", "503"];
+/// Only a task in a sandbox gets it, except from a kill.
+const FORBIDDEN: &str = "403";
+/// A larger body is not worth its time.
+const MAX_BODY_BYTES: u64 = 32 << 20;
+
+pub fn documented(context: &Context) -> Outcome {
+    let document = context.document()?;
+    let mut faults = Faults::default();
+    let mut seen = BTreeSet::new();
+    for (operation, status, call) in occasions(context)? {
+        if document.operation(operation).is_err() {
+            continue;
+        }
+        let exchange = context.client.send(call)?;
+        let rule = format!("{operation}: this request is answered with {status}");
+        faults.note(exchange.expect(exchange.status == status, &rule))?;
+        for fault in document.faults(&exchange) {
+            faults.note(exchange.expect(false, &fault))?;
+        }
+        seen.insert((operation.to_owned(), status.to_string()));
+    }
+    faults.note(all_seen(context, &seen))?;
+    faults.outcome()
+}
+
+/// A status that is documented and never seen may not exist; what the suite does not know is additive.
+fn all_seen(context: &Context, seen: &BTreeSet<(String, String)>) -> Outcome {
+    let large = body_limit(context)?.is_none();
+    for operation in context.document()?.operations().iter().filter(|one| seen.iter().any(|(id, _)| *id == one.id)) {
+        for status in operation.statuses() {
+            let excused = NOT_ON_DEMAND.contains(&status)
+                || status == FORBIDDEN && operation.id != "kill_task"
+                || status == "413" && large;
+            let unseen = !excused && !seen.contains(&(operation.id.clone(), status.to_owned()));
+            if unseen {
+                let reason = format!("the suite does not know how to see {status} of {}", operation.id);
+                return Err(NotPassed::Skipped { reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn occasions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let get = |path: &str| Call::new(Method::GET, path);
+    let mut all = vec![
+        ("get_liveness", 200, get("/healthz")),
+        ("get_readiness", 200, get("/readyz")),
+        ("get_metrics", 200, get("/metrics")),
+    ];
+    for (operation, path) in [
+        ("get_runtime_info", "/api/v1/runtime/info"),
+        ("get_runtime_capabilities", "/api/v1/runtime/capabilities"),
+        ("get_runtime_config", "/api/v1/runtime/config"),
+        ("get_runtime_resources", "/api/v1/runtime/resources"),
+    ] {
+        all.push((operation, 200, get(path)));
+        all.push((operation, 400, get(&format!("{path}?no_such_parameter=1"))));
+    }
+    all.extend(submissions(context)?);
+    all.extend(readings(context)?);
+    all.extend(kills(context)?);
+    Ok(all)
+}
+
+fn submissions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let submit = || Call::new(Method::POST, "/api/v1/tasks");
+    let mut known = sh("true");
+    known["task_id"] = json!(context.fresh_id());
+    let mut all = vec![
+        ("submit_task", 200, submit().json(&known)),
+        ("submit_task", 409, submit().json(&known)),
+        ("submit_task", 400, submit().json(&json!({}))),
+        ("submit_task", 400, submit().header("content-type", "application/json").bytes(b"{\"".to_vec())),
+        ("submit_task", 415, submit().header("content-type", "text/plain").bytes(b"{}".to_vec())),
+    ];
+    if let Some(limit) = body_limit(context)? {
+        all.push((
+            "submit_task",
+            413,
+            submit().header("content-type", "application/json").bytes(vec![b' '; limit + 1]),
+        ));
+    }
+    Ok(all)
+}
+
+fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let get = |path: String| Call::new(Method::GET, &path);
+    let mut all = Vec::new();
+    let killed = context.submit(&sh("sleep 600"))?;
+    context.running(&killed)?;
+    context.client.post_nothing(&format!("/api/v1/tasks/{killed}/kill"))?;
+    // Where something is in every optional field: failed, by a signal, with metadata.
+    let mut full = sh("echo out; echo err >&2; kill -KILL $$");
+    full["metadata"] = json!({"key": "value"});
+    let ended = [context.submit(&sh("exit 3"))?, context.submit(&full)?, killed];
+    for id in &ended {
+        context.ended(id)?;
+        all.push(("get_task", 200, get(format!("/api/v1/tasks/{id}"))));
+        all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
+    }
+    let (id, stranger) = (&ended[0], context.fresh_id());
+    all.extend([
+        ("get_task", 400, get(format!("/api/v1/tasks/{id}?wait_ms=soon"))),
+        ("get_task", 400, get(format!("/api/v1/tasks/{id}?no_such_parameter=1"))),
+        ("get_task", 404, get(format!("/api/v1/tasks/{stranger}"))),
+        ("get_task_events", 400, get(format!("/api/v1/tasks/{id}/events?no_such_parameter=1"))),
+        ("get_task_events", 404, get(format!("/api/v1/tasks/{stranger}/events"))),
+    ]);
+    Ok(all)
+}
+
+fn kills(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let mut owned = sh("true");
+    owned["control_context"] = json!({"owner": "somebody"});
+    let owned = context.submit(&owned)?;
+    let kill = |id: &str| Call::new(Method::POST, &format!("/api/v1/tasks/{id}/kill"));
+    let json = "application/json";
+    let mut all = vec![
+        ("kill_task", 403, kill(&owned)),
+        ("kill_task", 403, kill(&owned).header("x-execgo-owner", "somebody-else")),
+        ("kill_task", 200, kill(&owned).header("x-execgo-owner", "somebody")),
+        ("kill_task", 400, kill(&owned).header("x-execgo-owner", "somebody").json(&json!({"no_such_field": 1}))),
+        ("kill_task", 404, kill(&context.fresh_id())),
+        ("kill_task", 415, kill(&owned).header("content-type", "text/plain").bytes(b"{}".to_vec())),
+    ];
+    if let Some(limit) = body_limit(context)? {
+        all.push(("kill_task", 413, kill(&owned).header("content-type", json).bytes(vec![b' '; limit + 1])));
+    }
+    Ok(all)
+}
+
+/// How large a body may be, where the runtime tells and it is not too much to send.
+fn body_limit(context: &Context) -> Result<Option<usize>, NotPassed> {
+    let config = context.client.get("/api/v1/runtime/config")?;
+    let limit = config.body["max_body_bytes"].as_u64().filter(|limit| *limit <= MAX_BODY_BYTES);
+    Ok(limit.and_then(|limit| usize::try_from(limit).ok()))
+}
