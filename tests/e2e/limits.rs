@@ -170,7 +170,9 @@ fn no_single_file_is_longer_than_the_workspace_may_be() {
 #[test]
 fn a_rootless_runtime_finds_what_a_task_has_hidden_when_it_has_ended() {
     let server = Server::rootless();
-    let script = "mkdir h; for i in 1 2 3; do head -c 500000 /dev/zero > h/$i; done; chmod 0 h";
+    // Hidden before it grows, or a measurement would find it meanwhile and end the task.
+    let script =
+        "mkdir h; exec 3> h/1 4> h/2 5> h/3; chmod 0 h; for i in 3 4 5; do head -c 500000 /dev/zero >&$i; done";
     let status = server.run(&limited(script, &json!({"workspace_bytes": 1 << 20})));
     assert_workspace_exceeded(&status);
     let hidden = server.task_dir(status["task_id"].as_str().expect("an id")).join("workspace/h");

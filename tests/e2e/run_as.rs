@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Server, deadline, sh};
+use crate::support::{Server, copy_executable, deadline, sh};
 
 /// A user that no system has a name for.
 const SOMEBODY: &str = "54321:54322";
@@ -33,9 +33,8 @@ fn is_root() -> bool {
 fn refusal(dir: &Path, not_root: bool, run_as: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_execgo-runtime"));
     if not_root {
-        // The program may lie where that user cannot go.
         let program = dir.join("program");
-        fs::copy(env!("CARGO_BIN_EXE_execgo-runtime"), &program).expect("copied");
+        copy_executable(Path::new(env!("CARGO_BIN_EXE_execgo-runtime")), &program);
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("chmod");
         command = Command::new(program);
         command.uid(54_321).gid(54_321).current_dir("/");

@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, is_alive, patience, sh, signal};
+use crate::support::{Server, copy_executable, eventually, is_alive, patience, sh, signal};
 
 /// A server with a sandbox that is whole, or nothing and a word why.
 pub fn server_with_sandbox(flags: &[&str]) -> Option<Server> {
@@ -377,7 +377,7 @@ fn small_rootfs(root: &Path) {
     for file in libraries.chain(["/bin/sh"]) {
         let to = root.join(file.trim_start_matches('/'));
         fs::create_dir_all(to.parent().expect("a parent")).expect("made");
-        fs::copy(file, to).expect("copied");
+        copy_executable(Path::new(file), &to);
     }
     fs::write(root.join("mark"), "of this rootfs").expect("written");
     // Traps: names that the sandbox makes itself.

@@ -97,8 +97,7 @@ impl Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let user = (fs::metadata(dir.path()).expect("there").uid() == 0).then_some(SOMEBODY);
         if let Some(user) = user {
-            // The program may lie where that user cannot go.
-            fs::copy(program(), dir.path().join("program")).expect("copied");
+            copy_executable(&program(), &dir.path().join("program"));
             std::os::unix::fs::chown(dir.path(), Some(user), Some(user)).expect("chown");
         }
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
@@ -337,6 +336,15 @@ impl Drop for Server {
 /// The runtime of this build, or the one that `EXECGO_RUNTIME_BIN` names, for tests that were carried elsewhere.
 fn program() -> PathBuf {
     std::env::var_os("EXECGO_RUNTIME_BIN").map_or_else(|| env!("CARGO_BIN_EXE_execgo-runtime").into(), PathBuf::from)
+}
+
+/// For a user who cannot go where the program lies.
+///
+/// Not by `fs::copy`: a process that another test forks meanwhile would have the copy open for writing, and a file that is
+/// cannot be executed (`ETXTBSY`, execve(2)).
+pub fn copy_executable(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success(), "cp: {copied}");
 }
 
 /// A server that was killed leaves its groups to the next one, and there is none.

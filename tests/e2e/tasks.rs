@@ -166,6 +166,7 @@ fn an_id_is_taken_for_as_long_as_its_task_is_kept() {
     eventually("the trash is empty", || fs::read_dir(&trash).ok()?.next().is_none().then_some(()));
     request["execution"]["args"] = json!(["-c", "echo second"]);
     server.submit(&request);
+    eventually("the second is forgotten too", || (server.get("/api/v1/tasks/again").status == 404).then_some(()));
 }
 
 #[test]
