@@ -78,6 +78,10 @@ pub struct ResourceEnforcement {
     pub workspace_bytes: Option<u64>,
     /// Whether the limit on the workspace is enforced: it is measured, and no quota.
     pub workspace_enforced: bool,
+    /// How many bytes of standard output are kept in its log; more ends the task. Always enforced.
+    pub stdout_log_max_bytes: u64,
+    /// The same for standard error.
+    pub stderr_log_max_bytes: u64,
     /// Whether a cgroup of its own holds the task. Then what is left of it is killed by its cgroup.
     pub cgroup_enforced: bool,
     /// Whether a death by the kernel's out-of-memory killer is recognised: the cgroup has a memory controller.
@@ -99,6 +103,8 @@ pub enum EnforcementMeans {
     Cgroup,
     /// What there is is looked at from time to time, and too much ends the task.
     Measurement,
+    /// It comes through a pipe, of which that much is kept.
+    Pipe,
 }
 
 impl From<&task::ExecutionPlan> for ExecutionPlan {
@@ -146,6 +152,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             open_files_enforced,
             workspace_bytes,
             workspace_enforced,
+            stdout_log_max_bytes,
+            stderr_log_max_bytes,
             cgroup_enforced,
             oom_detection,
             ref enforced_by,
@@ -166,6 +174,8 @@ impl From<&task::ResourceEnforcement> for ResourceEnforcement {
             open_files_enforced,
             workspace_bytes,
             workspace_enforced,
+            stdout_log_max_bytes,
+            stderr_log_max_bytes,
             cgroup_enforced,
             oom_detection,
             enforced_by: enforced_by.iter().map(|(name, means)| (name.clone(), (*means).into())).collect(),
@@ -180,6 +190,7 @@ impl From<task::Means> for EnforcementMeans {
             task::Means::Rlimit => Self::Rlimit,
             task::Means::Cgroup => Self::Cgroup,
             task::Means::Measurement => Self::Measurement,
+            task::Means::Pipe => Self::Pipe,
         }
     }
 }
@@ -221,6 +232,8 @@ impl Example for ResourceEnforcement {
             open_files_enforced: true,
             workspace_bytes: Some(4_294_967_296),
             workspace_enforced: true,
+            stdout_log_max_bytes: 268_435_456,
+            stderr_log_max_bytes: 268_435_456,
             cgroup_enforced: false,
             oom_detection: false,
             enforced_by: [
@@ -230,6 +243,8 @@ impl Example for ResourceEnforcement {
                 ("file_size_bytes".to_owned(), EnforcementMeans::Rlimit),
                 ("open_files".to_owned(), EnforcementMeans::Rlimit),
                 ("workspace_bytes".to_owned(), EnforcementMeans::Measurement),
+                ("stdout_log_max_bytes".to_owned(), EnforcementMeans::Pipe),
+                ("stderr_log_max_bytes".to_owned(), EnforcementMeans::Pipe),
             ]
             .into(),
         }

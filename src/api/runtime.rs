@@ -70,6 +70,8 @@ pub struct RuntimeConfig {
     /// The user of tasks with the profile `process`, as configured; absent: the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as: Option<String>,
+    /// What each of a task's two logs may hold where the task sets no limit, in bytes.
+    pub log_max_bytes: u64,
     /// How long an ended task is kept, in seconds.
     pub result_retention_secs: u64,
     /// How often ended tasks are looked for, in milliseconds.
@@ -206,6 +208,7 @@ impl RuntimeConfig {
             max_queued_tasks: queue.max_queued_tasks,
             termination_grace_ms: execution.termination_grace_ms,
             run_as: execution.run_as.clone(),
+            log_max_bytes: execution.log_max_bytes,
             result_retention_secs: retention.result_retention_secs,
             gc_interval_ms: retention.gc_interval_ms,
             dispatch_poll_interval_ms: queue.dispatch_poll_interval_ms,

@@ -102,7 +102,7 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "10"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::cpu_millis", skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u64>,
-    /// Bytes of each single file that the task writes (`RLIMIT_FSIZE`), `stdout.log` and `stderr.log` included.
+    /// Bytes of each single file that the task writes (`RLIMIT_FSIZE`).
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
     pub file_size_bytes: Option<u64>,
@@ -123,6 +123,15 @@ pub struct ResourceLimits {
     #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
     pub stderr_max_bytes: Option<u64>,
+    /// How many bytes of standard output are kept in `stdout.log`; more of it ends the task. Absent: as the server is
+    /// configured (`execution.log_max_bytes`).
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub stdout_log_max_bytes: Option<u64>,
+    /// The same for standard error and `stderr.log`.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
+    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    pub stderr_log_max_bytes: Option<u64>,
 }
 
 /// The sandbox of the task.
@@ -301,12 +310,15 @@ impl ResourceLimits {
             workspace_bytes,
             stdout_max_bytes,
             stderr_max_bytes,
+            stdout_log_max_bytes,
+            stderr_log_max_bytes,
         } = self;
         (draft.wall_time_ms, draft.cpu_time_sec) = (wall_time_ms, cpu_time_sec);
         (draft.memory_bytes, draft.pids_max, draft.cpu_millis) = (memory_bytes, pids_max, cpu_millis);
         (draft.file_size_bytes, draft.open_files) = (file_size_bytes, open_files);
         draft.workspace_bytes = workspace_bytes;
         (draft.stdout_max_bytes, draft.stderr_max_bytes) = (stdout_max_bytes, stderr_max_bytes);
+        (draft.stdout_log_max_bytes, draft.stderr_log_max_bytes) = (stdout_log_max_bytes, stderr_log_max_bytes);
     }
 }
 

@@ -17,6 +17,7 @@ use super::strict::Words;
 use super::submit::{CapabilityMode, ExecutionKind, ExecutionSpec, SandboxNetwork, SandboxPolicy, SandboxProfile};
 use super::{ErrorEnvelope, EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse, parse};
 use crate::task;
+use crate::task::testing::DEFAULTS;
 
 /// Both ways to write it say the same, and both ways to read it give it back.
 fn agrees<T>(value: &T)
@@ -133,7 +134,7 @@ fn event_types_and_error_codes_have_the_same_words_on_the_wire_and_in_the_task_r
 #[test]
 fn a_draft_holds_every_field_of_the_request() {
     let (id, draft) = SubmitTaskRequest::example().into_draft().expect("valid");
-    let spec = draft.validate(task::CapabilityMode::Strict).expect("valid");
+    let spec = draft.validate(DEFAULTS).expect("valid");
     assert_eq!(id.expect("given").as_str(), "build-42");
     insta::assert_json_snapshot!(spec);
     let script = ExecutionSpec {
@@ -144,7 +145,7 @@ fn a_draft_holds_every_field_of_the_request() {
     };
     let (_, draft) =
         SubmitTaskRequest { execution: script, ..SubmitTaskRequest::example() }.into_draft().expect("valid");
-    let spec = draft.validate(task::CapabilityMode::Strict).expect("valid");
+    let spec = draft.validate(DEFAULTS).expect("valid");
     assert!(matches!(&spec.execution.action, task::spec::Action::Script { script, .. } if script == "true"));
 }
 

@@ -107,6 +107,8 @@ fn rules(limits: &Limits, resources: &ResourceCapabilities, rlimit_processes: bo
             by(Means::Measurement, resources.rlimit_file_size),
             no_file_size,
         ),
+        ("stdout_log_max_bytes", true, Some(Means::Pipe), ""),
+        ("stderr_log_max_bytes", true, Some(Means::Pipe), ""),
     ];
     let asked = all.into_iter().filter(|(_, asked, ..)| *asked);
     asked.map(|(limit, _, means, otherwise)| Rule { limit, means, otherwise }).collect()
@@ -134,6 +136,8 @@ fn enforcement(
         open_files_enforced: enforced("open_files"),
         workspace_bytes: limits.workspace_bytes,
         workspace_enforced: enforced("workspace_bytes"),
+        stdout_log_max_bytes: limits.stdout_log_max_bytes,
+        stderr_log_max_bytes: limits.stderr_log_max_bytes,
         cgroup_enforced: resources.cgroup_writable,
         oom_detection: resources.oom_detection,
         enforced_by,
@@ -240,6 +244,7 @@ mod tests {
     use super::*;
     use crate::capability::testing::manifest;
     use crate::task::spec::DraftNamespaces;
+    use crate::task::testing::DEFAULTS;
     use crate::task::{Draft, RunAs};
 
     fn draft() -> Draft {
@@ -247,7 +252,7 @@ mod tests {
     }
 
     fn decide(draft: Draft, manifest: &Manifest) -> Result<ExecutionPlan, Unsupported> {
-        plan(&draft.validate(CapabilityMode::Adaptive).expect("valid"), manifest)
+        plan(&draft.validate(DEFAULTS).expect("valid"), manifest)
     }
 
     fn without_sandbox() -> Manifest {
@@ -325,21 +330,22 @@ mod tests {
             plan.enforced_by.into_iter().map(|(limit, means)| format!("{limit} {means:?}")).collect::<Vec<_>>()
         };
         let rlimits = ["cpu_time_sec Rlimit", "file_size_bytes Rlimit", "memory_bytes Rlimit", "open_files Rlimit"];
+        let pipes = ["stderr_log_max_bytes Pipe", "stdout_log_max_bytes Pipe"];
         let rest = ["wall_time_ms Timer", "workspace_bytes Measurement"];
-        assert_eq!(means(&manifest()), [&rlimits[..], &rest].concat());
+        assert_eq!(means(&manifest()), [&rlimits[..], &pipes, &rest].concat());
         let mut other = manifest();
         (other.resources.memory_limit, other.resources.pids_limit) = (true, true);
         (other.resources.rlimit_file_size, other.resources.rlimit_open_files) = (false, false);
         assert_eq!(
             means(&other),
-            ["cpu_time_sec Rlimit", "memory_bytes Cgroup", "pids_max Cgroup", "wall_time_ms Timer"]
+            [&["cpu_time_sec Rlimit", "memory_bytes Cgroup", "pids_max Cgroup"][..], &pipes, &rest[..1]].concat()
         );
         let plan = decide(limited, &other).expect("adaptive");
         assert!(plan.fallback_reasons[0].starts_with("limits.file_size_bytes is not enforced"), "{plan:?}");
         assert!(plan.fallback_reasons[1].starts_with("limits.open_files is not enforced"), "{plan:?}");
         assert!(plan.fallback_reasons[2].starts_with("limits.workspace_bytes is not enforced"), "{plan:?}");
         assert!(!plan.resource_enforcement.file_size_enforced && !plan.resource_enforcement.open_files_enforced);
-        assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 1);
+        assert!(decide(draft(), &manifest()).expect("planned").resource_enforcement.enforced_by.len() == 3);
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub struct Flags {
     #[arg(long, value_name = "USER|UID[:GID]")]
     pub run_as: Option<String>,
 
+    /// What a task may write to each of its output streams, in bytes, where it sets no limit [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    pub log_max_bytes: Option<String>,
+
     /// How long ended tasks are kept, in seconds [default: 604800]
     #[arg(long, value_name = "SECS")]
     pub result_retention_secs: Option<String>,
@@ -117,7 +121,7 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 18] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 19] {
         let Self {
             files: _,
             listen_addr,
@@ -126,6 +130,7 @@ impl Flags {
             max_queued_tasks,
             termination_grace_ms,
             run_as,
+            log_max_bytes,
             result_retention_secs,
             gc_interval_ms,
             dispatch_poll_interval_ms,
@@ -147,6 +152,7 @@ impl Flags {
             ("queue.max_queued_tasks", max_queued_tasks),
             ("execution.termination_grace_ms", termination_grace_ms),
             ("execution.run_as", run_as),
+            ("execution.log_max_bytes", log_max_bytes),
             ("retention.result_retention_secs", result_retention_secs),
             ("retention.gc_interval_ms", gc_interval_ms),
             ("queue.dispatch_poll_interval_ms", dispatch_poll_interval_ms),

@@ -24,7 +24,7 @@ pub use flags::Flags;
 pub use load::{Effective, Loaded, check, load};
 
 use crate::ledger::Capacity;
-use crate::task::CapabilityMode;
+use crate::task::{CapabilityMode, Defaults};
 
 /// Every key of `config/default.yaml`, where each is explained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,8 @@ pub struct Execution {
     pub termination_grace_ms: u64,
     /// The user of plain tasks; absent: the server's own.
     pub run_as: Option<String>,
+    /// What each of a task's two logs may hold, where the task names no limit.
+    pub log_max_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +158,12 @@ impl Config {
             memory_bytes: self.ledger.memory_bytes,
             pids: self.ledger.pids,
         }
+    }
+
+    /// For what a task does not say.
+    #[must_use]
+    pub const fn defaults(&self) -> Defaults {
+        Defaults { capability_mode: self.capability.default_mode, log_max_bytes: self.execution.log_max_bytes }
     }
 
     #[must_use]

@@ -8,6 +8,7 @@ use figment::value::{Empty, Tag, Value};
 use tracing_subscriber::EnvFilter;
 
 use super::fault::Problem;
+use crate::task::validate::MAX_INTEGER;
 
 /// What every variable of ours begins with.
 pub const PREFIX: &str = "EXECGO_RUNTIME_";
@@ -62,6 +63,7 @@ pub const KEYS: &[Key] = &[
     key("queue.dispatch_poll_interval_ms", number(1, HOUR_MS)).flag("--dispatch-poll-interval-ms"),
     key("execution.termination_grace_ms", number(0, HOUR_MS)).flag("--termination-grace-ms"),
     key("execution.run_as", Kind::User).optional().flag("--run-as"),
+    key("execution.log_max_bytes", number(1, MAX_INTEGER)).flag("--log-max-bytes"),
     key("retention.result_retention_secs", number(0, 100 * 365 * 86_400)).flag("--result-retention-secs"),
     key("retention.gc_interval_ms", number(1, 24 * HOUR_MS)).flag("--gc-interval-ms"),
     key("ledger.memory_bytes", number(1, MOST))

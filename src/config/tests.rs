@@ -24,6 +24,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("queue.dispatch_poll_interval_ms", ["1", "2", "3600000"]),
     ("execution.termination_grace_ms", ["0", "1", "3600000"]),
     ("execution.run_as", ["nobody", "1000", "1000:1000"]),
+    ("execution.log_max_bytes", ["1", "2", "9007199254740991"]),
     ("retention.result_retention_secs", ["0", "1", "3153600000"]),
     ("retention.gc_interval_ms", ["1", "2", "86400000"]),
     ("ledger.memory_bytes", ["1", "2", "9223372036854775807"]),

@@ -80,6 +80,8 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         open_files: enforced.open_files.filter(|_| enforced.open_files_enforced),
         processes: enforced.pids_max.filter(|_| enforced.enforced_by.get("pids_max") == Some(&Means::Rlimit)),
         workspace_bytes,
+        stdout_log_max_bytes: enforced.stdout_log_max_bytes,
+        stderr_log_max_bytes: enforced.stderr_log_max_bytes,
         run_as: task.plan().run_as.clone(),
         sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
@@ -139,13 +141,13 @@ fn command_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Draft;
     use crate::task::spec::{DraftKind, Namespaces};
-    use crate::task::testing::{at, new_task};
-    use crate::task::{CapabilityMode, Draft};
+    use crate::task::testing::{DEFAULTS, at, new_task};
 
     fn launched(draft: Draft) -> LaunchRequest {
         let mut new = new_task("t");
-        new.spec = draft.validate(CapabilityMode::Adaptive).expect("valid");
+        new.spec = draft.validate(DEFAULTS).expect("valid");
         let task = Task::submit(new, 1).task().clone().launch(at(1010)).expect("queued").task().clone();
         let variables = [("PATH", "/bin"), ("SECRET", "x"), ("LANG", "C")];
         let settings = LaunchSettings {

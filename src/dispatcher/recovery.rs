@@ -218,6 +218,7 @@ pub(super) fn lost(reason: &str) -> Exit {
         killed: false,
         oom_killed: false,
         workspace_excess: None,
+        output_fault: None,
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,

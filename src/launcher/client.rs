@@ -246,6 +246,8 @@ mod tests {
             open_files: None,
             processes: None,
             workspace_bytes: None,
+            stdout_log_max_bytes: 1 << 20,
+            stderr_log_max_bytes: 1 << 20,
             run_as: None,
             cgroup: None,
             sandbox: None,

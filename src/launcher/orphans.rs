@@ -122,6 +122,7 @@ fn exit(status: ExitStatus) -> Exit {
         killed: false,
         oom_killed: false,
         workspace_excess: None,
+        output_fault: None,
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,

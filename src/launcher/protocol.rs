@@ -54,6 +54,9 @@ pub struct LaunchRequest {
     /// What `workspace/` may hold; measured by the shim.
     #[serde(default)]
     pub workspace_bytes: Option<u64>,
+    /// What `stdout.log` may hold.
+    pub stdout_log_max_bytes: u64,
+    pub stderr_log_max_bytes: u64,
     /// The user that a plain process becomes. Absent: the runtime's own.
     #[serde(default)]
     pub run_as: Option<RunAs>,

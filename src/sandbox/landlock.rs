@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
@@ -35,24 +34,12 @@ pub fn restrict() -> io::Result<()> {
     for path in DEVICES {
         rules = allow(rules, path, file & !AccessFs::Execute)?;
     }
-    // The logs lie outside and are ours through these descriptors, also when they are opened again by /dev/stdout.
-    for log in [io::stdout().as_fd(), io::stderr().as_fd()] {
-        // A pipe, as a probe has it, is in no directory.
-        if !is_regular_file(log)? {
-            continue;
-        }
-        let access = AccessFs::WriteFile | AccessFs::ReadFile | AccessFs::Truncate;
-        rules = rules.add_rule(PathBeneath::new(log, access)).map_err(into_io)?;
-    }
+    // The standard streams are pipes, in no directory, and may be opened again by /dev/stdout.
     let status = rules.restrict_self().map_err(into_io)?;
     match status.ruleset {
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
         RulesetStatus::NotEnforced => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
     }
-}
-
-fn is_regular_file(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_file())
 }
 
 fn allow(rules: RulesetCreated, path: &str, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {

@@ -22,7 +22,7 @@ pub(super) async fn submit(shared: &Arc<Shared>, request: SubmitTaskRequest) -> 
 fn prepare(shared: &Shared, request: SubmitTaskRequest) -> Result<(NewTask, SubmitTaskRequest), Fault> {
     let mut accepted = request.clone();
     let (id, draft) = request.into_draft()?;
-    let spec = draft.validate(shared.context.config.capability.default_mode)?;
+    let spec = draft.validate(shared.context.config.defaults())?;
     let plan = capability::plan(&spec, &shared.context.manifest)?;
     let id = id.unwrap_or_else(TaskId::random);
     accepted.task_id = Some(id.to_string());

@@ -185,6 +185,7 @@ mod tests {
             killed: false,
             oom_killed: false,
             workspace_excess: None,
+            output_fault: None,
             at: Timestamp::from_millis(1_700_000_000_000),
             duration_ms: Some(3),
             usage: None,

@@ -3,6 +3,7 @@
 //! tells anybody. It outlives the server. It knows neither configuration nor database: a `LaunchRequest` is all it gets.
 
 pub mod journal;
+mod output;
 mod prepare;
 mod program;
 mod recorder;

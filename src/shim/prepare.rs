@@ -1,25 +1,28 @@
-//! The files of a task: its directories, its script, its two logs.
+//! The files of a task: its directories, its script, its two logs and the pipes to them.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, PipeWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::Path;
 
+use super::output::Output;
 use super::step::StepError;
 use crate::launcher::protocol::{LaunchRequest, ScriptFile};
+use crate::task::exit::OutputStream;
 
 /// Where the command writes.
 #[derive(Debug)]
-pub struct Logs {
-    pub stdout: File,
-    pub stderr: File,
+pub struct Streams {
+    pub stdout: PipeWriter,
+    pub stderr: PipeWriter,
 }
 
-/// Makes what is missing of the task's directories, writes its script, and opens its logs, emptied.
+/// Makes what is missing of the task's directories, writes its script, and opens its logs, emptied. Returns
+/// the two ends of its standard streams.
 ///
 /// # Errors
 /// Names the file.
-pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
+pub fn prepare(request: &LaunchRequest) -> Result<(Streams, [Output; 2]), StepError> {
     make_dir(&request.task_dir)?;
     if request.run_as.is_some() {
         let_pass(&request.task_dir)?;
@@ -32,15 +35,20 @@ pub fn prepare(request: &LaunchRequest) -> Result<Logs, StepError> {
     if let Some(script) = &request.script {
         write_script(script)?;
     }
-    let logs =
-        Logs { stdout: open_log(&request.task_dir, "stdout.log")?, stderr: open_log(&request.task_dir, "stderr.log")? };
+    let open = |stream, name, limit| {
+        let log = open_log(&request.task_dir, name)?;
+        Output::open(stream, log, limit).map_err(|error| StepError::new("pipe", error))
+    };
+    let (kept_stdout, stdout) = open(OutputStream::Stdout, "stdout.log", request.stdout_log_max_bytes)?;
+    let (kept_stderr, stderr) = open(OutputStream::Stderr, "stderr.log", request.stderr_log_max_bytes)?;
+    let streams = Streams { stdout, stderr };
     if let Some(uid) = request.sandbox.as_ref().and_then(|sandbox| sandbox.uid) {
-        give_to((uid, uid), request, &logs).map_err(StepError::in_sandbox)?;
+        give_to((uid, uid), request, &streams).map_err(StepError::in_sandbox)?;
     }
     if let Some(run_as) = &request.run_as {
-        give_to((run_as.uid, run_as.gid), request, &logs)?;
+        give_to((run_as.uid, run_as.gid), request, &streams)?;
     }
-    Ok(logs)
+    Ok((streams, [kept_stdout, kept_stderr]))
 }
 
 /// The task's own user gets to its workspace by path; it cannot list what is beside it.
@@ -50,7 +58,7 @@ fn let_pass(task_dir: &Path) -> Result<(), StepError> {
 }
 
 /// Makes the task's files those of its own user. Nothing of the task has run yet, so no name here is a trap.
-fn give_to((uid, gid): (u32, u32), request: &LaunchRequest, logs: &Logs) -> Result<(), StepError> {
+fn give_to((uid, gid): (u32, u32), request: &LaunchRequest, streams: &Streams) -> Result<(), StepError> {
     let failed = |path: &Path, error| StepError::new(format_args!("chown {}", path.display()), error);
     let workspace = request.task_dir.join("workspace");
     let below = request.working_dir.ancestors().take_while(|path| path.starts_with(&workspace));
@@ -58,8 +66,8 @@ fn give_to((uid, gid): (u32, u32), request: &LaunchRequest, logs: &Logs) -> Resu
         lchown(path, Some(uid), Some(gid)).map_err(|error| failed(path, error))?;
     }
     // So that /dev/stdout can be opened again.
-    for (log, name) in [(&logs.stdout, "stdout.log"), (&logs.stderr, "stderr.log")] {
-        fchown(log, Some(uid), Some(gid)).map_err(|error| failed(Path::new(name), error))?;
+    for (pipe, name) in [(&streams.stdout, "standard output"), (&streams.stderr, "standard error")] {
+        fchown(pipe, Some(uid), Some(gid)).map_err(|error| failed(Path::new(name), error))?;
     }
     Ok(())
 }
@@ -81,7 +89,7 @@ fn write_script(script: &ScriptFile) -> Result<(), StepError> {
 
 fn open_log(task_dir: &Path, name: &str) -> Result<File, StepError> {
     let path = task_dir.join(name);
-    // Appending, so that two writers of one log (or a task that truncates it) leave no holes.
+    // Appending, so that a task that truncates it leaves no hole.
     let opened = open_truncated(&path);
     opened.map_err(|error| StepError::new(format_args!("open {}", path.display()), error))
 }

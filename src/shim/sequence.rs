@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::prepare::Logs;
+use super::prepare::Streams;
 use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
@@ -23,7 +23,7 @@ use crate::sys::rlimit::Limit;
 pub fn steps(
     request: &LaunchRequest,
     supply: Supply<'_>,
-    logs: Logs,
+    streams: Streams,
     gates: Vec<Gate>,
     directory: Option<GroupDir>,
 ) -> Result<Vec<Step>, StepError> {
@@ -50,7 +50,11 @@ pub fn steps(
         steps.extend(network);
         steps.extend(place.into_iter().map(Step::Sandbox));
     }
-    steps.extend([Step::Stdout(logs.stdout), Step::Stderr(logs.stderr), Step::ChangeDirectory(working_dir(request)?)]);
+    steps.extend([
+        Step::Stdout(streams.stdout),
+        Step::Stderr(streams.stderr),
+        Step::ChangeDirectory(working_dir(request)?),
+    ]);
     steps.extend([Step::UnblockSignals, Step::CloseOnExec]);
     let becomes_another =
         request.run_as.is_some() || confinement.iter().any(|step| matches!(step, SandboxStep::BecomeUser(_)));

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use super::prepare::Logs;
+use super::prepare::Streams;
 use super::sequence::{has_init, steps};
 use super::step::{MAX_STEP_BYTES, Step, StepError};
 use crate::launcher::protocol::{LaunchRequest, SandboxRequest};
@@ -52,14 +52,14 @@ pub fn spawn(
     single: &SingleThreaded,
     request: &LaunchRequest,
     supply: Supply<'_>,
-    logs: Logs,
+    streams: Streams,
     entry: Entry,
 ) -> Result<Command, StepError> {
     let failed = |call: &'static str| move |error| StepError::new(call, error);
     let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
     let Entry { gates, directory } = entry;
     let (of_first, of_command) = if has_init(request) { (None, directory) } else { (directory, None) };
-    let steps = steps(request, supply, logs, gates, of_command)?;
+    let steps = steps(request, supply, streams, gates, of_command)?;
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
     if request.sandbox.is_none() && of_first.is_none() {
         // Moved, so that the parent's copies are closed when fork returns.
@@ -117,7 +117,7 @@ fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: 
     // This process has nothing to do until the command has exec'ed.
     match single.vfork(group, &keep, &|| run(&rest, &sync)) {
         Ok(command) => {
-            // The logs and the line to the shim are the command's alone now.
+            // The streams and the line to the shim are the command's alone now.
             drop((rest, sync));
             sandbox::supervise(line, command, uid)
         }

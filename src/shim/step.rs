@@ -2,8 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::fs::File;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::program::Program;
@@ -66,6 +65,7 @@ impl StepError {
             killed: false,
             oom_killed: false,
             workspace_excess: None,
+            output_fault: None,
             at: Timestamp::now(),
             duration_ms: None,
             usage: None,
@@ -98,8 +98,8 @@ pub enum Step {
     EnterNetwork(OwnedFd),
     /// Rather this than anything else of the machine's.
     OfferAsVictim,
-    Stdout(File),
-    Stderr(File),
+    Stdout(PipeWriter),
+    Stderr(PipeWriter),
     ChangeDirectory(CString),
     UnblockSignals,
     CloseOnExec,
@@ -128,8 +128,8 @@ impl Step {
             Self::NewGroup => process::new_group(),
             Self::EnterNetwork(network) => network::enter(network.as_fd()),
             Self::OfferAsVictim => memory::offer_as_victim(OOM_SCORE_ADJ),
-            Self::Stdout(file) => fd::dup2_stdout(file).map_err(io::Error::from),
-            Self::Stderr(file) => fd::dup2_stderr(file).map_err(io::Error::from),
+            Self::Stdout(pipe) => fd::dup2_stdout(pipe).map_err(io::Error::from),
+            Self::Stderr(pipe) => fd::dup2_stderr(pipe).map_err(io::Error::from),
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
             Self::UnblockSignals => signal::unblock_all(),
             Self::CloseOnExec => fd::close_all_on_exec(),
@@ -144,11 +144,11 @@ impl Step {
 }
 
 impl Step {
-    /// The file that it brings along.
+    /// The descriptor that it brings along.
     #[must_use]
     pub fn descriptor(&self) -> Option<RawFd> {
         match self {
-            Self::Stdout(file) | Self::Stderr(file) => Some(file.as_raw_fd()),
+            Self::Stdout(pipe) | Self::Stderr(pipe) => Some(pipe.as_raw_fd()),
             Self::JoinCgroup(gate) => Some(gate.fd()),
             Self::EnterNetwork(network) => Some(network.as_raw_fd()),
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
@@ -183,8 +183,8 @@ impl fmt::Display for Step {
             Self::NewGroup => f.write_str("setpgid"),
             Self::EnterNetwork(_) => f.write_str("setns CLONE_NEWNET"),
             Self::OfferAsVictim => write!(f, "set oom_score_adj {OOM_SCORE_ADJ}"),
-            Self::Stdout(_) => f.write_str("dup2 stdout.log"),
-            Self::Stderr(_) => f.write_str("dup2 stderr.log"),
+            Self::Stdout(_) => f.write_str("dup2 standard output"),
+            Self::Stderr(_) => f.write_str("dup2 standard error"),
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),
             Self::UnblockSignals => f.write_str("sigprocmask"),
             Self::CloseOnExec => f.write_str("close_range"),

@@ -66,13 +66,13 @@ fn start(
     let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
     let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
     recorder.open()?;
-    let logs = prepare(request)?;
+    let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
     let workspace = limit.map(|bytes| Workspace::open(&request.task_dir.join("workspace"), bytes)).transpose()?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, supply, logs, entry)?;
+    let command = spawn(single, request, supply, streams, entry)?;
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
@@ -84,7 +84,7 @@ fn start(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, signals, command, cgroup, workspace))
+    Ok(Watch::new(request, running, signals, command, outputs, cgroup, workspace))
 }
 
 /// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::output::Output;
 use super::spawn::{Command, Launched};
 use super::step::StepError;
 use super::terminate;
@@ -16,7 +17,7 @@ use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, ChildrenUsage, End, Reaped};
 use crate::sys::signal::{Signal, Signals};
-use crate::task::exit::WorkspaceExcess;
+use crate::task::exit::{OutputFault, WorkspaceExcess};
 use crate::task::state::Running;
 use crate::task::{Exit, ExitStatus, TaskId, Timestamp, Usage};
 
@@ -28,6 +29,7 @@ pub struct Watch {
     signals: Signals,
     command: Command,
     timeline: Timeline,
+    outputs: [Output; 2],
     cgroup: Option<Group>,
     /// Of a task whose workspace is limited.
     workspace: Option<Workspace>,
@@ -67,12 +69,25 @@ impl Watch {
         running: Running,
         signals: Signals,
         command: Command,
+        outputs: [Output; 2],
         cgroup: Option<Group>,
         workspace: Option<Workspace>,
     ) -> Self {
         let timeline = Timeline::new(running.started_monotonic_ms, request.wall_time_ms, request.grace_ms);
         let task_id = request.task_id.clone();
-        Self { task_id, running, signals, command, timeline, cgroup, workspace, excess: None, failure: None, end: None }
+        Self {
+            task_id,
+            running,
+            signals,
+            command,
+            timeline,
+            outputs,
+            cgroup,
+            workspace,
+            excess: None,
+            failure: None,
+            end: None,
+        }
     }
 
     /// Watches until the command and all its descendants are gone.
@@ -81,7 +96,7 @@ impl Watch {
     /// A system call that cannot fail did.
     pub fn until_the_end(mut self, outbox: &mut Outbox) -> io::Result<(Exit, Remains)> {
         loop {
-            let [sync, exited, signals, server] = self.wait(outbox)?;
+            let [sync, exited, signals, server, stdout, stderr] = self.wait(outbox)?;
             if server.write {
                 outbox.send_waiting();
             }
@@ -95,6 +110,7 @@ impl Watch {
             if signals.read {
                 self.on_signals()?;
             }
+            self.take_output([stdout, stderr])?;
             if self.reap(outbox)? == Left::Nothing {
                 return self.into_exit();
             }
@@ -103,10 +119,11 @@ impl Watch {
         }
     }
 
-    fn wait(&self, outbox: &Outbox) -> io::Result<[Ready; 4]> {
+    fn wait(&self, outbox: &Outbox) -> io::Result<[Ready; 6]> {
         let measuring = self.workspace.as_ref().filter(|_| self.is_measuring()).map_or(u64::MAX, Workspace::next_due);
         let due = self.timeline.next_due(self.end.is_none()).min(measuring);
         let timeout = due.saturating_sub(monotonic_ms());
+        let [stdout, stderr] = &self.outputs;
         let pidfd = self.end.is_none().then(|| self.command.pidfd.as_fd());
         poll::poll(
             [
@@ -114,6 +131,8 @@ impl Watch {
                 pidfd.map(Interest::read),
                 Some(Interest::read(self.signals.as_fd())),
                 outbox.blocked_on().map(Interest::write),
+                stdout.pipe().map(Interest::read),
+                stderr.pipe().map(Interest::read),
             ],
             Some(timeout),
         )
@@ -157,6 +176,21 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    fn take_output(&mut self, ready: [Ready; 2]) -> io::Result<()> {
+        let faulty = self.output_fault().is_some();
+        for (output, _) in self.outputs.iter_mut().zip(ready).filter(|(_, ready)| ready.read) {
+            output.take()?;
+        }
+        if !faulty && self.output_fault().is_some() && self.end.is_none() && self.timeline.on_limit(monotonic_ms()) {
+            terminate::ask_all(process::getpid())?;
+        }
+        Ok(())
+    }
+
+    fn output_fault(&self) -> Option<OutputFault> {
+        self.outputs.iter().find_map(Output::fault)
     }
 
     fn command_lives(&self) -> io::Result<bool> {
@@ -229,7 +263,9 @@ impl Watch {
         let _ = process::signal_group(self.command.pid, process::Signal::KILL);
     }
 
-    fn into_exit(self) -> io::Result<(Exit, Remains)> {
+    fn into_exit(mut self) -> io::Result<(Exit, Remains)> {
+        self.outputs.iter_mut().try_for_each(Output::take_the_rest)?;
+        let output_fault = self.output_fault();
         let Some(CommandEnd { end, at, duration_ms }) = self.end else {
             return Err(io::Error::other("the command vanished without being reaped"));
         };
@@ -251,6 +287,7 @@ impl Watch {
             killed: self.timeline.killed(),
             oom_killed: ran && facts.oom_kills.is_some_and(|kills| kills > 0),
             workspace_excess: self.excess.or(at_the_end),
+            output_fault,
             at,
             duration_ms: ran.then_some(duration_ms),
             usage: if ran { Some(usage(process::children_usage()?, facts)) } else { None },

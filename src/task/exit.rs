@@ -20,6 +20,9 @@ pub struct Exit {
     /// More was found in the workspace than the task may keep there, while it ran or at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_excess: Option<WorkspaceExcess>,
+    /// Not everything that the task wrote to its standard streams was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_fault: Option<OutputFault>,
     /// When this was seen, on the wall clock.
     pub at: Timestamp,
     /// From exec to exit of the command on the monotonic clock; absent when it never started.
@@ -37,6 +40,33 @@ pub enum WorkspaceExcess {
     TooLarge { bytes: u64 },
     /// More directories inside each other than are measured.
     TooDeep,
+}
+
+/// Why output of a task was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum OutputFault {
+    /// There was more of it than the task may write.
+    TooLong { stream: OutputStream },
+    /// Its log could not be written.
+    NotKept { stream: OutputStream, errno: i32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    Stdout,
+    Stderr,
+}
+
+impl OutputStream {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 /// How the command ended.

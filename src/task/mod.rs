@@ -26,6 +26,6 @@ pub use reservation::Reservation;
 pub use run_as::RunAs;
 #[cfg(test)]
 pub use spec::Draft;
-pub use spec::{CapabilityMode, InvalidField, TaskSpec};
+pub use spec::{CapabilityMode, Defaults, InvalidField, TaskSpec};
 pub use state::{NewTask, State, Status, Task, Transition};
 pub use timestamp::Timestamp;

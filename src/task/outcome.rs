@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, ExitStatus, Usage, WorkspaceExcess};
+use super::exit::{Exit, ExitStatus, OutputFault, OutputStream, Usage, WorkspaceExcess};
 use super::spec::Limits;
 use super::timestamp::Timestamp;
 
@@ -93,7 +93,7 @@ impl Outcome {
         }
     }
 
-    /// Decides by precedence: timeout, cancelled, memory, workspace, CPU, the length of files, then what the command itself said.
+    /// Decides by precedence: timeout, cancelled, memory, output, workspace, CPU, the length of files, then what the command itself said.
     #[must_use]
     pub fn judge(exit: &Exit, limits: &Limits) -> Self {
         let (exit_code, exit_signal) = match exit.status {
@@ -147,6 +147,9 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
         };
         return error(TaskErrorCode::MemoryLimitExceeded, message.into(), details);
     }
+    if let Some(fault) = exit.output_fault {
+        return Some(output(fault, limits));
+    }
     if let Some(excess) = exit.workspace_excess {
         return Some(workspace(excess, limits));
     }
@@ -164,6 +167,30 @@ fn verdict(exit: &Exit, limits: &Limits) -> Option<TaskError> {
             error(TaskErrorCode::CpuLimitExceeded, message, Some(json!({"cpu_time_sec": limit})))
         }
         ExitStatus::Signaled { signal } => Some(signaled(signal, limits)),
+    }
+}
+
+fn output(fault: OutputFault, limits: &Limits) -> TaskError {
+    match fault {
+        OutputFault::TooLong { stream } => {
+            let (limit, name) = match stream {
+                OutputStream::Stdout => (limits.stdout_log_max_bytes, "stdout_log_max_bytes"),
+                OutputStream::Stderr => (limits.stderr_log_max_bytes, "stderr_log_max_bytes"),
+            };
+            TaskError {
+                code: TaskErrorCode::ResourceLimitExceeded,
+                message: format!("wrote more to {} than limits.{name} ({limit} bytes)", stream.as_str()),
+                details: Some(json!({"stream": stream, name: limit})),
+            }
+        }
+        OutputFault::NotKept { stream, errno } => {
+            let error = errno_name(errno);
+            TaskError {
+                code: TaskErrorCode::Internal,
+                message: format!("what it wrote to {} could not be kept: {error}", stream.as_str()),
+                details: Some(json!({"stream": stream, "errno": errno, "error": error})),
+            }
+        }
     }
 }
 
@@ -259,6 +286,8 @@ mod tests {
         workspace_bytes: Some(8192),
         stdout_max_bytes: 1,
         stderr_max_bytes: 1,
+        stdout_log_max_bytes: 10,
+        stderr_log_max_bytes: 20,
     };
 
     fn exit(status: ExitStatus) -> Exit {
@@ -268,6 +297,7 @@ mod tests {
             killed: false,
             oom_killed: false,
             workspace_excess: None,
+            output_fault: None,
             at: Timestamp::from_millis(1),
             duration_ms: Some(5),
             usage: None,
@@ -279,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn timeout_beats_cancelled_beats_memory_beats_workspace_beats_cpu_beats_exit_code() {
+    fn timeout_beats_cancelled_beats_memory_beats_output_beats_workspace_beats_cpu_beats_exit_code() {
         let mut facts = exit(ExitStatus::Signaled { signal: libc::SIGXCPU });
         assert_eq!(code(&facts), Some(TaskErrorCode::CpuLimitExceeded));
         facts.workspace_excess = Some(WorkspaceExcess::TooLarge { bytes: 9000 });
@@ -288,6 +318,10 @@ mod tests {
         assert_eq!(error.details, Some(json!({"workspace_bytes": 8192, "found_bytes": 9000})));
         facts.status = ExitStatus::Exited { code: 0 };
         assert_eq!(code(&facts), Some(TaskErrorCode::ResourceLimitExceeded));
+        facts.output_fault = Some(OutputFault::TooLong { stream: OutputStream::Stderr });
+        let error = Outcome::judge(&facts, &LIMITS).error.expect("failed");
+        assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
+        assert_eq!(error.details, Some(json!({"stream": "stderr", "stderr_log_max_bytes": 20})));
         facts.oom_killed = true;
         assert_eq!(code(&facts), Some(TaskErrorCode::MemoryLimitExceeded));
         facts.killed = true;

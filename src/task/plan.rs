@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::run_as::RunAs;
-use super::spec::{CapabilityMode, Namespaces, Network, Profile};
+use super::spec::{CapabilityMode, Namespaces, Network, Profile, default_log_max_bytes};
 
 /// The honest account: nothing in it is a wish. See `docs/api.md`, Execution plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,11 @@ pub struct ResourceEnforcement {
     pub workspace_bytes: Option<u64>,
     #[serde(default)]
     pub workspace_enforced: bool,
+    /// Always enforced.
+    #[serde(default = "default_log_max_bytes")]
+    pub stdout_log_max_bytes: u64,
+    #[serde(default = "default_log_max_bytes")]
+    pub stderr_log_max_bytes: u64,
     pub cgroup_enforced: bool,
     pub oom_detection: bool,
     /// By the limit's name, for those that are enforced.
@@ -91,4 +96,6 @@ pub enum Means {
     Cgroup,
     /// What there is is looked at from time to time, and too much ends the task.
     Measurement,
+    /// It comes through a pipe, of which the shim keeps that much.
+    Pipe,
 }

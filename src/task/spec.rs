@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::DEFAULT_LOG_MAX_BYTES;
 pub use super::validate::InvalidField;
 
 /// A valid task specification. Reading is free, making one is [`Draft::validate`]'s alone
@@ -78,6 +79,24 @@ pub struct Limits {
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
     pub stderr_max_bytes: u64,
+    /// How much of the stream is kept, in bytes; more of it ends the task.
+    #[serde(default = "default_log_max_bytes")]
+    pub stdout_log_max_bytes: u64,
+    #[serde(default = "default_log_max_bytes")]
+    pub stderr_log_max_bytes: u64,
+}
+
+/// For what servers before these limits have stored.
+pub(super) const fn default_log_max_bytes() -> u64 {
+    DEFAULT_LOG_MAX_BYTES
+}
+
+/// What the server has where a request says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    pub capability_mode: CapabilityMode,
+    /// For each stream's log.
+    pub log_max_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +227,8 @@ pub struct Draft {
     pub workspace_bytes: Option<u64>,
     pub stdout_max_bytes: Option<u64>,
     pub stderr_max_bytes: Option<u64>,
+    pub stdout_log_max_bytes: Option<u64>,
+    pub stderr_log_max_bytes: Option<u64>,
     pub profile: Option<Profile>,
     pub workspace_subdir: Option<String>,
     pub rootfs: Option<String>,

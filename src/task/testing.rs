@@ -3,13 +3,16 @@
 use super::plan::{Means, ResourceEnforcement};
 use super::spec::Profile;
 use super::state::{LaunchId, Running};
-use super::{CapabilityMode, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
+use super::{CapabilityMode, Defaults, Draft, ExecutionPlan, Exit, ExitStatus, NewTask, TaskId, Timestamp};
+
+/// What a server has where a request says nothing.
+pub const DEFAULTS: Defaults = Defaults { capability_mode: CapabilityMode::Adaptive, log_max_bytes: 1 << 20 };
 
 pub fn new_task(id: &str) -> NewTask {
     let draft = Draft { program: Some("/bin/true".into()), ..Draft::default() };
     NewTask {
         id: TaskId::parse(id).expect("valid"),
-        spec: draft.validate(CapabilityMode::Adaptive).expect("valid"),
+        spec: draft.validate(DEFAULTS).expect("valid"),
         plan: ExecutionPlan {
             capability_mode: CapabilityMode::Adaptive,
             requested_sandbox: Profile::Process,
@@ -30,6 +33,8 @@ pub fn new_task(id: &str) -> NewTask {
                 open_files_enforced: false,
                 workspace_bytes: None,
                 workspace_enforced: false,
+                stdout_log_max_bytes: 1 << 20,
+                stderr_log_max_bytes: 1 << 20,
                 cgroup_enforced: false,
                 oom_detection: false,
                 enforced_by: [("wall_time_ms".to_owned(), Means::Timer)].into(),
@@ -67,6 +72,7 @@ pub fn exit(code: i32) -> Exit {
         killed: false,
         oom_killed: false,
         workspace_excess: None,
+        output_fault: None,
         at: at(1200),
         duration_ms: Some(100),
         usage: None,

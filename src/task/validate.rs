@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
 use super::spec::{
-    Action, CapabilityMode, ControlContext, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
+    Action, ControlContext, Defaults, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
     Profile, Sandbox, Spec, TaskSpec,
 };
 
@@ -16,6 +16,8 @@ pub const MAX_INTEGER: u64 = 9_007_199_254_740_991;
 pub const DEFAULT_WALL_TIME_MS: u64 = 300_000;
 /// `limits.stdout_max_bytes` and `stderr_max_bytes` when the client names none: 4 MiB.
 pub const DEFAULT_STREAM_MAX_BYTES: u64 = 4_194_304;
+/// `limits.stdout_log_max_bytes` and `stderr_log_max_bytes` when neither client nor operator names one: 256 MiB.
+pub const DEFAULT_LOG_MAX_BYTES: u64 = 268_435_456;
 /// `limits.open_files`: below, hardly a program starts; above, no kernel's default (`fs.nr_open`) lets a process go.
 pub const OPEN_FILES: RangeInclusive<u64> = 16..=1_048_576;
 /// `limits.cpu_millis`, in thousandths of a core: the kernel's least quota is a millisecond, here of each 100.
@@ -43,11 +45,11 @@ impl InvalidField {
 type Checked<T> = Result<T, InvalidField>;
 
 impl Draft {
-    /// Checks every field and fills in the defaults; `default_mode` is the server's capability mode.
+    /// Checks every field and fills in the defaults, the server's included.
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub fn validate(self, default_mode: CapabilityMode) -> Checked<TaskSpec> {
+    pub fn validate(self, defaults: Defaults) -> Checked<TaskSpec> {
         let Self {
             kind,
             program,
@@ -65,6 +67,8 @@ impl Draft {
             workspace_bytes,
             stdout_max_bytes,
             stderr_max_bytes,
+            stdout_log_max_bytes,
+            stderr_log_max_bytes,
             profile,
             workspace_subdir,
             rootfs,
@@ -86,7 +90,8 @@ impl Draft {
             DraftKind::Script => script_action(program.as_deref(), script, interpreter)?,
         };
         let execution = Execution { action, args: texts("execution.args", args)?, env: env_map(env)? };
-        let stream = |path, value| Ok(positive(path, value)?.unwrap_or(DEFAULT_STREAM_MAX_BYTES));
+        let shown = |path, value| Ok(positive(path, value)?.unwrap_or(DEFAULT_STREAM_MAX_BYTES));
+        let kept = |path, value| Ok(positive(path, value)?.unwrap_or(defaults.log_max_bytes));
         let limits = Limits {
             wall_time_ms: positive("limits.wall_time_ms", wall_time_ms)?.unwrap_or(DEFAULT_WALL_TIME_MS),
             cpu_time_sec: positive("limits.cpu_time_sec", cpu_time_sec)?,
@@ -96,8 +101,10 @@ impl Draft {
             file_size_bytes: positive("limits.file_size_bytes", file_size_bytes)?,
             open_files: within("limits.open_files", open_files, &OPEN_FILES)?,
             workspace_bytes: positive("limits.workspace_bytes", workspace_bytes)?,
-            stdout_max_bytes: stream("limits.stdout_max_bytes", stdout_max_bytes)?,
-            stderr_max_bytes: stream("limits.stderr_max_bytes", stderr_max_bytes)?,
+            stdout_max_bytes: shown("limits.stdout_max_bytes", stdout_max_bytes)?,
+            stderr_max_bytes: shown("limits.stderr_max_bytes", stderr_max_bytes)?,
+            stdout_log_max_bytes: kept("limits.stdout_log_max_bytes", stdout_log_max_bytes)?,
+            stderr_log_max_bytes: kept("limits.stderr_log_max_bytes", stderr_log_max_bytes)?,
         };
         let sandbox = sandbox(Sandbox {
             profile: profile.unwrap_or(Profile::Process),
@@ -120,7 +127,7 @@ impl Draft {
             execution,
             limits,
             sandbox,
-            capability_mode: capability_mode.unwrap_or(default_mode),
+            capability_mode: capability_mode.unwrap_or(defaults.capability_mode),
             control,
             metadata: metadata.map(|m| plain_map("metadata", m)).transpose()?,
         }))
@@ -277,19 +284,22 @@ fn is_blank(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::CapabilityMode;
     use super::*;
+    use crate::task::testing::DEFAULTS;
 
     fn draft() -> Draft {
         Draft { program: Some("/bin/true".into()), ..Draft::default() }
     }
 
     fn fault(draft: Draft) -> String {
-        draft.validate(CapabilityMode::Adaptive).expect_err("refused").path
+        draft.validate(DEFAULTS).expect_err("refused").path
     }
 
     #[test]
     fn fills_in_the_documented_defaults() {
-        let spec = draft().validate(CapabilityMode::Strict).expect("valid");
+        let strict = Defaults { capability_mode: CapabilityMode::Strict, ..DEFAULTS };
+        let spec = draft().validate(strict).expect("valid");
         assert_eq!(spec.limits.wall_time_ms, 300_000);
         assert_eq!(spec.limits.stdout_max_bytes, 4_194_304);
         assert_eq!(spec.sandbox.profile, Profile::Process);
@@ -305,7 +315,7 @@ mod tests {
         let both = Draft { kind: DraftKind::Script, script: Some("x".into()), ..draft() };
         assert_eq!(fault(both), "execution.program");
         let blank = Draft { script: Some(" ".into()), interpreter: Some(vec![String::new()]), ..draft() };
-        assert!(blank.validate(CapabilityMode::Adaptive).is_ok());
+        assert!(blank.validate(DEFAULTS).is_ok());
     }
 
     #[test]
@@ -316,7 +326,7 @@ mod tests {
             interpreter,
             ..Draft::default()
         };
-        let run_by = |draft: Draft| match &draft.validate(CapabilityMode::Adaptive).expect("valid").execution.action {
+        let run_by = |draft: Draft| match &draft.validate(DEFAULTS).expect("valid").execution.action {
             Action::Script { interpreter, .. } => interpreter.clone(),
             Action::Command { .. } => panic!("not a script"),
         };
@@ -340,12 +350,12 @@ mod tests {
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }
         assert_eq!(fault(Draft { cpu_millis: Some(9), ..draft() }), "limits.cpu_millis");
-        assert!(Draft { cpu_millis: Some(10), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
+        assert!(Draft { cpu_millis: Some(10), ..draft() }.validate(DEFAULTS).is_ok());
         for bad in [0, 15, 1_048_577] {
             assert_eq!(fault(Draft { open_files: Some(bad), ..draft() }), "limits.open_files");
         }
-        assert!(Draft { open_files: Some(16), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
-        assert!(Draft { wall_time_ms: Some(MAX_INTEGER), ..draft() }.validate(CapabilityMode::Adaptive).is_ok());
+        assert!(Draft { open_files: Some(16), ..draft() }.validate(DEFAULTS).is_ok());
+        assert!(Draft { wall_time_ms: Some(MAX_INTEGER), ..draft() }.validate(DEFAULTS).is_ok());
     }
 
     #[test]
@@ -356,7 +366,7 @@ mod tests {
         }
         for good in ["a", "a/b", "./a", "..a", "a..b/c"] {
             let draft = Draft { workspace_subdir: Some(good.into()), ..draft() };
-            assert!(draft.validate(CapabilityMode::Adaptive).is_ok(), "{good}");
+            assert!(draft.validate(DEFAULTS).is_ok(), "{good}");
         }
     }
 
@@ -367,8 +377,7 @@ mod tests {
             namespaces: Some(DraftNamespaces { net, pid: Some(false), ..DraftNamespaces::default() }),
             ..draft()
         };
-        let wanted =
-            |draft: Draft| draft.validate(CapabilityMode::Adaptive).expect("valid").sandbox.wanted_namespaces();
+        let wanted = |draft: Draft| draft.validate(DEFAULTS).expect("valid").sandbox.wanted_namespaces();
         for (network, net) in [(Network::Host, true), (Network::None, false)] {
             assert_eq!(fault(asked(Some(network), Some(net))), "sandbox.network");
             assert_eq!(wanted(asked(Some(network), Some(!net))).net, !net);

@@ -40,7 +40,12 @@ const TESTS: [(&str, &str, File, &str); 21] = [
         SANDBOX,
         "without_a_pid_namespace_the_command_is_the_shim_s_child",
     ),
-    ("endless output", "cut in answers, ends with the task", LEFTOVERS, "endless_output_ends_with_its_task"),
+    (
+        "endless output, ignoring SIGTERM",
+        "kept up to its limit, cut in answers, ended",
+        LEFTOVERS,
+        "endless_output_ends_with_its_task",
+    ),
     (
         "a setuid file in the workspace",
         "nobody else reaches it",

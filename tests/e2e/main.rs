@@ -9,6 +9,7 @@ mod lifecycle;
 mod limits;
 mod network;
 mod outcomes;
+mod output;
 mod run_as;
 mod sandbox;
 mod support;

@@ -84,7 +84,7 @@ fn a_task_is_that_user_without_any_privilege_and_owns_its_files() {
     assert_eq!(lines, expected, "{status}");
     assert_eq!(status["execution_plan"]["run_as"], SOMEBODY);
     assert_eq!(server.get("/api/v1/runtime/config").body["run_as"], SOMEBODY);
-    for name in ["workspace", "workspace/a", "workspace/a/b", "workspace/a/b/file", "stdout.log", "script.sh"] {
+    for name in ["workspace", "workspace/a", "workspace/a/b", "workspace/a/b/file", "script.sh"] {
         let file = fs::metadata(server.task_dir(id).join(name)).expect("there");
         assert_eq!((file.uid(), file.gid()), (54_321, 54_322), "{name}");
     }

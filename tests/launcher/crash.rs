@@ -226,14 +226,17 @@ fn a_shim_holds_nothing_of_the_server_open() {
         targets
     };
     let journal = rig.dir.path().join("journal").display().to_string();
+    let logs = rig.task_dir("a").display().to_string();
     let expected = |targets: &[String]| {
         let count = |name: &str| targets.iter().filter(|t| t.starts_with(name)).count();
-        // Standard streams, signalfd and pidfd, the socket for reports, the journal.
-        targets.len() == 7
+        // Standard streams, signalfd and pidfd, the socket for reports, the journal; the task's output and its logs.
+        targets.len() == 11
             && count("/dev/null") == 3
             && count("anon_inode:") + count("pidfd:") == 2
             && count("socket:") == 1
             && count(&journal) == 1
+            && count("pipe:") == 2
+            && count(&logs) == 2
     };
     eventually("only its own descriptors are open", || expected(&fds()));
     signal(shim, Signal::SIGTERM);

@@ -70,6 +70,8 @@ impl Rig {
             "cpu_time_sec": null,
             "address_space_bytes": null,
             "file_size_bytes": null,
+            "stdout_log_max_bytes": 1 << 20,
+            "stderr_log_max_bytes": 1 << 20,
             "open_files": null,
             "workspace_bytes": null,
         })

@@ -37,6 +37,7 @@ impl Example for RuntimeConfig {
             max_queued_tasks: 128,
             termination_grace_ms: 5000,
             run_as: Some("runner".into()),
+            log_max_bytes: 268_435_456,
             result_retention_secs: 604_800,
             gc_interval_ms: 1000,
             dispatch_poll_interval_ms: 250,

@@ -50,6 +50,8 @@ impl Example for ResourceLimits {
             workspace_bytes: Some(4_294_967_296),
             stdout_max_bytes: Some(65_536),
             stderr_max_bytes: Some(65_536),
+            stdout_log_max_bytes: Some(16_777_216),
+            stderr_log_max_bytes: Some(16_777_216),
         }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::Capacity;
 use crate::task::state::Running;
-use crate::task::testing::{at, exit, new_task, running};
+use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
 use crate::task::{Status, TaskErrorCode};
 
 #[derive(Default)]
@@ -162,7 +162,7 @@ fn an_owned_task_is_killed_by_its_owner_alone() {
     let mut f = fixture(1);
     let mut new = new_task("a");
     let draft = crate::task::Draft { program: Some("x".into()), owner: Some("ann".into()), ..Default::default() };
-    new.spec = draft.validate(crate::task::CapabilityMode::Adaptive).expect("valid");
+    new.spec = draft.validate(DEFAULTS).expect("valid");
     f.run(vec![Input::Submit { new: Box::new(new), reply: oneshot::channel().0 }]);
     assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
     let by = |owner: &str| Input::Kill { id: id("a"), owner: Some(owner.into()), reply: oneshot::channel().0 };

@@ -46,7 +46,7 @@ async fn a_misspelt_field_is_named_with_what_is_allowed() {
         message,
         "limits.wall_time is not a known field; allowed here are `wall_time_ms`, `cpu_time_sec`, `memory_bytes`, \
          `pids_max`, `cpu_millis`, `file_size_bytes`, `open_files`, \
-         `workspace_bytes`, `stdout_max_bytes`, `stderr_max_bytes`"
+         `workspace_bytes`, `stdout_max_bytes`, `stderr_max_bytes`, `stdout_log_max_bytes`, `stderr_log_max_bytes`"
     );
     let message = fault_of(json!({"policy": {"mode": "strict"}})).await;
     assert_eq!(message, "policy.mode is not a known field; allowed here are `capability_mode`");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Server;
 use crate::api::{SubmitTaskRequest, parse};
 use crate::server::document::{document, texts};
-use crate::task::CapabilityMode;
+use crate::task::testing::DEFAULTS;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/execgo-runtime.json");
 
@@ -75,6 +75,6 @@ proptest! {
         });
         let request: SubmitTaskRequest = parse(request.to_string().as_bytes()).expect("parses");
         let (_, draft) = request.into_draft().expect("an id");
-        prop_assert_eq!(draft.validate(CapabilityMode::Adaptive).map(drop), Ok(()));
+        prop_assert_eq!(draft.validate(DEFAULTS).map(drop), Ok(()));
     }
 }
