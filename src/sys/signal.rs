@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -22,6 +24,12 @@ pub fn block_all() -> io::Result<()> {
 /// None are known.
 pub fn unblock_all() -> io::Result<()> {
     Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+/// The command starts with an empty mask, whatever this process blocks.
+pub fn unblock_in(command: &mut Command) {
+    // SAFETY: between fork and exec only sigprocmask(2) is called, which is async-signal-safe.
+    unsafe { command.pre_exec(unblock_all) };
 }
 
 /// Gives every signal its default disposition. An ignored signal stays ignored over fork and exec, so what this

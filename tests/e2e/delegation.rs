@@ -14,10 +14,10 @@ use crate::support::{SOMEBODY, Server, eventually, has_python};
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
 /// Removed in the end, with what is in it.
-struct Given(PathBuf);
+pub struct Given(pub PathBuf);
 
 impl Given {
-    fn make(test: &str) -> Option<Self> {
+    pub fn make(test: &str) -> Option<Self> {
         let made = Self::try_make(test);
         // The macros of the test harness would hide it.
         made.inspect_err(|why| drop(writeln!(std::io::stderr(), "SKIPPED {test}: {why}"))).ok()
@@ -45,7 +45,7 @@ impl Given {
     }
 
     /// As `/proc/<pid>/cgroup` shows it.
-    fn holds(&self, pid: u32, below: &str) -> bool {
+    pub fn holds(&self, pid: u32, below: &str) -> bool {
         let path = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("readable");
         let name = self.0.file_name().expect("a name").to_string_lossy();
         path.lines().any(|line| line.starts_with("0::") && line.ends_with(&format!("/{name}{below}")))

@@ -3,6 +3,7 @@
 mod cgroups;
 mod cli;
 mod concurrency;
+mod container;
 mod delegation;
 mod ledger;
 mod lifecycle;

@@ -426,7 +426,7 @@ pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z")
 }
 
-fn comm(pid: u32) -> Option<String> {
+pub fn comm(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
@@ -442,7 +442,7 @@ fn pids() -> Vec<u32> {
     names.collect()
 }
 
-fn children(of: u32) -> Vec<u32> {
+pub fn children(of: u32) -> Vec<u32> {
     let is_child = |pid: &u32| stat(*pid).is_some_and(|fields| fields[1] == of.to_string());
     pids().into_iter().filter(is_child).collect()
 }

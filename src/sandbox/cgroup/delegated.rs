@@ -46,7 +46,7 @@ impl Delegated {
         &self.group
     }
 
-    /// Moves this process into the leaf, and nobody else.
+    /// Moves this process into the leaf, with the pid 1 that runs it in a container, and nobody else.
     ///
     /// # Errors
     /// Names the directory or the file.
@@ -61,12 +61,12 @@ impl Delegated {
             }
             Ok(()) | Err(_) => {}
         }
-        put(&leaf, PROCESSES, "0")
+        movable().try_for_each(|process| put(&leaf, PROCESSES, process))
     }
 
     /// Back to where it was, when the leaf was of no use. As far as that can be done: it is no worse there.
     pub fn leave_leaf(&self) {
-        if !self.in_leaf && put(&self.group, PROCESSES, "0").is_ok() {
+        if !self.in_leaf && movable().all(|process| put(&self.group, PROCESSES, process).is_ok()) {
             let _ = fs::remove_dir(self.group.join(LEAF));
         }
     }
@@ -79,6 +79,13 @@ impl Delegated {
 }
 
 const PROCESSES: &str = "cgroup.procs";
+
+/// This process, and our own pid 1 where there is one (`src/init.rs`): this program as the parent of this process.
+fn movable() -> impl Iterator<Item = &'static str> {
+    let is_ours = || Some(fs::read_link("/proc/1/exe").ok()? == fs::read_link("/proc/self/exe").ok()?);
+    let init = std::os::unix::process::parent_id() == 1 && is_ours() == Some(true);
+    std::iter::once("0").chain(init.then_some("1"))
+}
 
 /// A group with a controller for tasks, its files writable.
 fn may_divide(group: &Path) -> io::Result<()> {
