@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::store::{StoreError, Writer};
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
+use crate::sys::rlimit;
 use crate::task::state::Running;
 use crate::task::{Task, TaskId, Timestamp};
 
@@ -71,6 +72,9 @@ pub fn start(
     write_result: WriteResult,
     metrics: Arc<Metrics>,
 ) -> Result<Dispatcher, StartError> {
+    if let Err(error) = rlimit::raise_open_files() {
+        tracing::warn!(%error, "the limit on open descriptors could not be raised");
+    }
     let (sender, inbox) = mpsc::channel();
     let waiters = Waiters::default();
     let ledger = Ledger::new(settings.capacity, &settings.quotas);

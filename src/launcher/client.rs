@@ -17,7 +17,7 @@ use super::protocol::{LaunchRequest, Report};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Pid};
 use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{clock, fd, lock};
+use crate::sys::{clock, fd, lock, rlimit};
 
 /// Above any report.
 const REPORT_BYTES: usize = 256 * 1024;
@@ -94,6 +94,8 @@ impl Launcher {
         program.stdin(Stdio::null()).stdout(Stdio::null());
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let pidfd = process::pidfd_open(Pid::from_child(&child))?;
+        // Before it gets its first request. It inherits what a server raises for its connections.
+        rlimit::lower_open_files_of(Pid::from_child(&child))?;
         let (sender, receiver) = mpsc::channel();
         let (closing, open) = io::pipe()?;
         named("launcher-out", move || write_requests(requests_out, &closing, &receiver))?;

@@ -1,8 +1,14 @@
 //! setrlimit(2) for a process that may not raise a hard limit (root may lack CAP_SYS_RESOURCE).
 
 use std::io;
+use std::sync::OnceLock;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+use super::process::Pid;
+
+/// `RLIMIT_NOFILE` before it was raised.
+static OPEN_FILES: OnceLock<Rlimit> = OnceLock::new();
 
 /// The limits that we set, by their names in setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,27 @@ impl Limit {
         };
         Ok(setrlimit(resource, clamped(soft, hard, getrlimit(resource).maximum))?)
     }
+}
+
+/// Raises this process's soft `RLIMIT_NOFILE` to the hard one. It is often 1024 for the sake of select(2), and each
+/// connection takes a descriptor.
+///
+/// # Errors
+/// As setrlimit(2).
+pub fn raise_open_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let Rlimit { maximum, .. } = *OPEN_FILES.get_or_init(|| limit);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// Gives a process of ours the limit with which this one was started: it may run programs that use select(2).
+///
+/// # Errors
+/// As prlimit(2).
+pub fn lower_open_files_of(process: Pid) -> io::Result<()> {
+    let Some(limit) = OPEN_FILES.get() else { return Ok(()) };
+    prlimit(Some(process), Resource::Nofile, *limit)?;
+    Ok(())
 }
 
 /// `None` is "unlimited".

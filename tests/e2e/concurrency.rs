@@ -1,8 +1,11 @@
 //! Several clients at once.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
 use serde_json::json;
 
-use crate::support::{Server, is_terminal};
+use crate::support::{Server, deadline, is_terminal};
 
 #[test]
 fn four_clients_strand_no_task() {
@@ -27,4 +30,30 @@ fn four_clients_strand_no_task() {
     let metrics = server.get("/metrics").body;
     let metrics = metrics.as_str().expect("text");
     assert!(metrics.contains("execgo_runtime_tasks_total{status=\"success\"} 400"), "{metrics}");
+}
+
+#[test]
+fn idle_connections_and_halves_of_requests_keep_nobody_out_and_are_closed() {
+    // Of the server's own limit it makes what it needs; a task gets it as it was.
+    let server = Server::after("export EXECGO_RUNTIME_SERVER__HEADER_TIMEOUT_MS=3000; ulimit -Sn 256");
+    let address = server.url.strip_prefix("http://").expect("an address");
+    let idle: Vec<TcpStream> = (0..600)
+        .map(|n| {
+            let mut stream = TcpStream::connect(address).expect("connected");
+            if n % 2 == 0 {
+                stream.write_all(b"GET /healthz HTTP/1.1\r\nx-half: ").expect("written");
+            }
+            stream
+        })
+        .collect();
+    assert_eq!(server.get("/healthz").status, 200);
+    assert_eq!(server.run_sh("ulimit -Sn")["stdout"], "256\n");
+    for mut stream in idle {
+        stream.set_read_timeout(Some(deadline())).expect("set");
+        let mut answer = String::new();
+        match stream.read_to_string(&mut answer) {
+            Ok(_) => assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it is not closed: {error}"),
+        }
+    }
 }

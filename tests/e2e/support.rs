@@ -32,6 +32,8 @@ pub struct Server {
     pub user: Option<u32>,
     /// It starts in this cgroup, into which root must put it.
     group: Option<PathBuf>,
+    /// Shell commands before it starts.
+    prelude: Option<&'static str>,
     pub url: String,
 }
 
@@ -61,10 +63,26 @@ impl Server {
         Self::with_flags(&[])
     }
 
+    /// A server started by a shell that has done this before.
+    pub fn after(prelude: &'static str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut server = Self {
+            child: None,
+            dir,
+            flags: Vec::new(),
+            user: None,
+            group: None,
+            prelude: Some(prelude),
+            url: String::new(),
+        };
+        server.restart();
+        server
+    }
+
     pub fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user: None, group: None, prelude: None, url: String::new() };
         server.restart();
         server
     }
@@ -74,7 +92,7 @@ impl Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        let mut server = Self { child: None, dir, flags, user: None, group: None, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user: None, group: None, prelude: None, url: String::new() };
         server.restart();
         server
     }
@@ -102,7 +120,7 @@ impl Server {
         }
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
         let group = group.map(Path::to_owned);
-        let mut server = Self { child: None, dir, flags, user, group, url: String::new() };
+        let mut server = Self { child: None, dir, flags, user, group, prelude: None, url: String::new() };
         server.restart();
         server
     }
@@ -152,7 +170,14 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = match self.user {
-            None => Command::new(program()),
+            None => match self.prelude {
+                None => Command::new(program()),
+                Some(prelude) => {
+                    let mut shell = Command::new("sh");
+                    shell.args(["-c", &format!("{prelude}; exec \"$0\" \"$@\"")]).arg(program());
+                    shell
+                }
+            },
             Some(user) => {
                 let program = self.dir.path().join("program");
                 let mut command = match &self.group {
