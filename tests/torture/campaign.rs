@@ -76,17 +76,24 @@ impl Campaign {
         let (api, mark, ran, profile) = (runtime.api(), runtime.mark(), runtime.ran_of_task(), runtime.profile());
         let request = move |task: &Planned| task.request(&mark, &ran, profile);
         let mut random = Rng::with_seed(self.seed);
-        let enough = AtomicBool::new(false);
+        let (enough, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let killer = Killer::new(runtime, random.fork(), &self.victims);
         thread::scope(|scope| {
             let start = |number| {
-                let client =
-                    Client { api: api.clone(), random: random.fork(), number, request: &request, enough: &enough };
+                let client = Client {
+                    api: api.clone(),
+                    random: random.fork(),
+                    number,
+                    request: &request,
+                    enough: &enough,
+                    over: &over,
+                };
                 scope.spawn(move || client.run())
             };
             let clients: Vec<_> = (0..self.clients).map(start).collect();
             let done = killer.run(self.kills);
             enough.store(true, Ordering::Relaxed);
+            over.store(!done.violations.is_empty(), Ordering::Relaxed);
             let told = clients.into_iter().map(|client| client.join().expect("a client does not panic"));
             (done, told.collect())
         })

@@ -25,6 +25,8 @@ pub struct Client<'a> {
     /// From a task to what is posted.
     pub request: &'a (dyn Fn(&Planned) -> Value + Sync),
     pub enough: &'a AtomicBool,
+    /// There is no server any more, and will be none.
+    pub over: &'a AtomicBool,
 }
 
 /// A task that was acknowledged.
@@ -127,6 +129,9 @@ impl Client<'_> {
         loop {
             if let Some(known) = ask() {
                 return known;
+            }
+            if self.over.load(Ordering::Relaxed) {
+                return Err(format!("unknown: {what}"));
             }
             if begun.elapsed() > STUCK_AFTER {
                 return Err(format!("stuck: {what}, after {STUCK_AFTER:?}"));

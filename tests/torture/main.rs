@@ -1,4 +1,4 @@
-//! The torture for every change: few kills, of everything. The long one is
+//! The torture for every change: few kills, of everything; as root and rootless. The long one is
 //! `program.rs`.
 
 mod api;
@@ -28,4 +28,9 @@ fn survives(profile: Profile, rootless: bool) {
 #[test]
 fn a_runtime_keeps_its_promises_whatever_is_killed() {
     survives(Profile::Process, false);
+}
+
+#[test]
+fn a_rootless_runtime_keeps_its_promises_whatever_is_killed() {
+    survives(Profile::Process, true);
 }
