@@ -10,9 +10,10 @@ mod killer;
 mod plan;
 mod processes;
 mod runtime;
+mod stored;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use campaign::Campaign;
 use clap::Parser;
@@ -39,13 +40,19 @@ struct Arguments {
     /// The runtime is not root, also where this is
     #[arg(long)]
     rootless: bool,
+    /// Kills nothing; measures restarts with so many ended tasks in the store
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..))]
+    stored: Option<u32>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { kills, victims, clients, seed, profile, rootless, bench: _ } = Arguments::parse();
+    let Arguments { kills, victims, clients, seed, profile, rootless, stored, bench: _ } = Arguments::parse();
+    if let Some(stored) = stored {
+        return measure(stored);
+    }
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos().into());
     let seed = seed.unwrap_or_else(now);
     println!("torture: --seed {seed}");
@@ -53,6 +60,20 @@ fn main() -> ExitCode {
         Ok(report) => {
             print!("{report}");
             if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => {
+            eprintln!("torture: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(stored: u32) -> ExitCode {
+    match stored::restarts(stored) {
+        Ok(times) => {
+            let millis: Vec<_> = times.iter().map(Duration::as_millis).collect();
+            println!("torture: from start to ready with {stored} stored tasks, in ms: {millis:?}");
+            ExitCode::SUCCESS
         }
         Err(why) => {
             eprintln!("torture: {why}");
