@@ -6,6 +6,7 @@ mod campaign;
 mod checker;
 mod client;
 mod events;
+mod faults;
 mod killer;
 mod plan;
 mod processes;

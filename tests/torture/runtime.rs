@@ -30,11 +30,14 @@ pub const GRACE_MS: u64 = 200;
 
 pub struct Runtime {
     dir: TempDir,
-    user: Option<u32>,
+    /// It gave root up for this one.
+    pub user: Option<u32>,
     program: PathBuf,
-    address: String,
+    pub address: String,
     profile: Profile,
     child: Option<Child>,
+    /// A command that becomes the server, with other limits or mounts, by an exec.
+    pub prefix: Vec<String>,
     pub processes: Processes,
     pub slowest_start: Duration,
 }
@@ -64,7 +67,17 @@ impl Runtime {
         let address = format!("{}:{}", Ipv4Addr::new(127, 64 | b, c, d | 2), PORTS.fetch_add(1, Ordering::Relaxed));
         let mark = dir.path().file_name().expect("a name").to_string_lossy().into_owned();
         let processes = Processes::new(&dir.path().join("data"), &mark);
-        Self { dir, user, program, address, profile, child: None, processes, slowest_start: Duration::ZERO }
+        Self {
+            dir,
+            user,
+            program,
+            address,
+            profile,
+            child: None,
+            prefix: Vec::new(),
+            processes,
+            slowest_start: Duration::ZERO,
+        }
     }
 
     pub fn api(&self) -> Api {
@@ -113,8 +126,9 @@ impl Runtime {
     /// Starts the server without waiting for it.
     pub fn spawn(&mut self) {
         let log = fs::File::options().append(true).create(true).open(self.dir.path().join("log")).expect("a log");
-        let mut command = Command::new(&self.program);
-        command.args(["serve", "--listen-addr", &self.address]).arg("--data-dir").arg(self.data_dir());
+        let mut words = self.prefix.iter().map(AsRef::as_ref).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or(self.program.as_os_str()));
+        command.args(words).args(["serve", "--listen-addr", &self.address]).arg("--data-dir").arg(self.data_dir());
         command.args(["--max-running-tasks", &MAX_RUNNING.to_string(), "--max-queued-tasks", "1000"]);
         command.args(["--termination-grace-ms", &GRACE_MS.to_string()]);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXECGO_")) {
