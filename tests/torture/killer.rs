@@ -73,26 +73,27 @@ impl<'a> Killer<'a> {
         }
         let victim = *self.random.choice(self.victims).ok_or("there are no victims")?;
         *self.done.kills.entry(victim).or_default() += 1;
+        // What it draws depends on what is there, and must not change what comes after.
+        let mut aim = self.random.fork();
         match victim {
             Victim::Serve => self.restart_server(),
-            Victim::Launcher => self.kill_one(Role::Launcher),
-            Victim::Shim => self.kill_one(Role::Shim),
+            Victim::Launcher => self.kill_one(Role::Launcher, aim),
+            Victim::Shim => self.kill_one(Role::Shim, aim),
             Victim::All => {
                 let mut all = self.runtime.processes.of_runtime();
                 all.retain(|held| held.role != Role::Other);
-                self.random.shuffle(&mut all);
+                aim.shuffle(&mut all);
                 all.iter().for_each(|held| self.strike(held));
                 self.restart_server()
             }
         }
     }
 
-    fn kill_one(&mut self, role: Role) -> Result<(), String> {
-        let random = &mut self.random;
+    fn kill_one(&mut self, role: Role, mut aim: Rng) -> Result<(), String> {
         let found = until(FINDS_WITHIN, || {
             let mut all = self.runtime.processes.of_runtime();
             all.retain(|held| held.role == role);
-            (!all.is_empty()).then(|| all.swap_remove(random.usize(0..all.len())))
+            (!all.is_empty()).then(|| all.swap_remove(aim.usize(0..all.len())))
         });
         let held = found.ok_or_else(|| format!("no {role:?} within {FINDS_WITHIN:?}"))?;
         self.strike(&held);

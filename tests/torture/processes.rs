@@ -51,20 +51,34 @@ impl Processes {
     }
 
     fn role(&self, pid: i32) -> Option<Role> {
-        let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let mut words = command_line.split(|byte| *byte == 0);
-        let role = words.nth(1)?;
-        if !words.any(|word| String::from_utf8_lossy(word).starts_with(&self.data_dir)) {
-            return None;
-        }
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        match (role, name.trim()) {
-            (b"serve", _) => Some(Role::Server),
-            (b"__launcher", "execgo-launcher") => Some(Role::Launcher),
-            (b"__launcher", "execgo-shim") => Some(Role::Shim),
-            (b"__launcher", _) => Some(Role::Other),
+        match self.word_of_role(pid)?.as_slice() {
+            b"serve" => Some(Role::Server),
+            b"__launcher" => Some(self.role_below_launcher(pid)?),
             _ => None,
         }
+    }
+
+    /// The first argument of a process of the runtime.
+    fn word_of_role(&self, pid: i32) -> Option<Vec<u8>> {
+        let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let mut words = command_line.split(|byte| *byte == 0);
+        let role = words.nth(1)?.to_vec();
+        words.any(|word| String::from_utf8_lossy(word).starts_with(&self.data_dir)).then_some(role)
+    }
+
+    /// Whatever was forked from a launcher looks like it until it takes a name or execs, so families tell: a launcher
+    /// leads its session, a shim stays in it and is no child of a shim.
+    fn role_below_launcher(&self, pid: i32) -> Option<Role> {
+        let Stat { parent, session, .. } = stat(pid)?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let is_named = ["execgo-launcher", "execgo-shim"].contains(&name.trim());
+        Some(if session == pid {
+            if name.trim() == "execgo-launcher" { Role::Launcher } else { Role::Other }
+        } else if is_named && (parent == session || self.word_of_role(parent).is_none()) {
+            Role::Shim
+        } else {
+            Role::Other
+        })
     }
 
     /// The ids of tasks that have a process.
@@ -108,9 +122,23 @@ impl Held {
     }
 }
 
+struct Stat {
+    is_zombie: bool,
+    parent: i32,
+    session: i32,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    let mut fields = rest.split_whitespace();
+    let is_zombie = fields.next()? == "Z";
+    let parent = fields.next()?.parse().ok()?;
+    Some(Stat { is_zombie, parent, session: fields.nth(1)?.parse().ok()? })
+}
+
 fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    stat(pid).is_some_and(|stat| !stat.is_zombie)
 }
 
 fn pids() -> Vec<i32> {
