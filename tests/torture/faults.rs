@@ -235,8 +235,14 @@ fn without_descriptors_connections_wait_and_tasks_go_on() {
     accepted(&api, "before", "sleep 0.5; exit 3");
     let idle: Vec<_> = (0..100).filter_map(|_| TcpStream::connect(&runtime.address).ok()).collect();
     until(SOON, || runtime.log().contains("Too many open files").then_some(())).expect("it has run out");
+    // By the connection that is open already.
+    accepted(&api, "during", "exit 5");
+    let result = runtime.task_dir("during").join("result.json");
+    assert_eq!(end(&api, "during")["exit_code"], 5, "the launcher has descriptors of its own");
+    assert!(!result.exists(), "the server has none");
     drop(idle);
     until(SOON, || (api.get("/readyz")?.status == 200).then_some(())).expect("it heals");
+    until(SOON, || result.exists().then_some(())).expect("it is written later");
     assert_eq!(end(&api, "before")["exit_code"], 3);
     accepted(&api, "after", "exit 4");
     assert_eq!(end(&api, "after")["exit_code"], 4);
