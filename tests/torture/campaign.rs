@@ -32,7 +32,8 @@ pub struct Report {
     tasks: usize,
     in_doubt: usize,
     took: Duration,
-    slowest_start: Duration,
+    /// From each start of the server to ready, sorted.
+    starts: Vec<Duration>,
     pub violations: Vec<String>,
 }
 
@@ -67,8 +68,10 @@ impl Campaign {
             violations.push(format!("all of it is in {}", runtime.keep().display()));
         }
         let in_doubt = tasks.iter().filter(|one| !one.with_200).count();
-        let (took, slowest_start) = (begun.elapsed(), runtime.slowest_start);
-        Ok(Report { campaign: self, done, found, tasks: tasks.len(), in_doubt, took, slowest_start, violations })
+        let took = begun.elapsed();
+        let mut starts = std::mem::take(&mut runtime.starts);
+        starts.sort_unstable();
+        Ok(Report { campaign: self, done, found, tasks: tasks.len(), in_doubt, took, starts, violations })
     }
 
     /// Clients work until the killer is done, and until their tasks have ended.
@@ -102,10 +105,17 @@ impl Campaign {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { campaign, done, found, tasks, in_doubt, took, slowest_start, violations } = self;
+        let Self { campaign, done, found, tasks, in_doubt, took, starts, violations } = self;
         writeln!(out, "torture: {campaign:?}, {:.0} s", took.as_secs_f64())?;
-        let start = slowest_start.as_millis();
-        writeln!(out, "  kills {:?}; {} starts, to ready in {start} ms at most", done.kills, done.starts)?;
+        let at = |percent: usize| {
+            starts.get((starts.len() * percent).div_ceil(100).saturating_sub(1)).map_or(0, Duration::as_millis)
+        };
+        let [median, late, last] = [50, 95, 100].map(at);
+        writeln!(
+            out,
+            "  kills {:?}; {} starts, in ms to ready: median {median}, 95 % {late}, all {last}",
+            done.kills, done.starts
+        )?;
         writeln!(out, "  {tasks} tasks acknowledged ({in_doubt} only by their conflict): {:?}", found.outcomes)?;
         writeln!(out, "  {} shims killed, {} tasks lost with them", done.shims.len(), found.with_lost_shim)?;
         if found.beyond_reach > 0 {

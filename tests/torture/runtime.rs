@@ -39,7 +39,8 @@ pub struct Runtime {
     /// A command that becomes the server, with other limits or mounts, by an exec.
     pub prefix: Vec<String>,
     pub processes: Processes,
-    pub slowest_start: Duration,
+    /// From each start to ready.
+    pub starts: Vec<Duration>,
 }
 
 impl Runtime {
@@ -67,17 +68,7 @@ impl Runtime {
         let address = format!("{}:{}", Ipv4Addr::new(127, 64 | b, c, d | 2), PORTS.fetch_add(1, Ordering::Relaxed));
         let mark = dir.path().file_name().expect("a name").to_string_lossy().into_owned();
         let processes = Processes::new(&dir.path().join("data"), &mark);
-        Self {
-            dir,
-            user,
-            program,
-            address,
-            profile,
-            child: None,
-            prefix: Vec::new(),
-            processes,
-            slowest_start: Duration::ZERO,
-        }
+        Self { dir, user, program, address, profile, child: None, prefix: Vec::new(), processes, starts: Vec::new() }
     }
 
     pub fn api(&self) -> Api {
@@ -158,7 +149,7 @@ impl Runtime {
             }
             thread::sleep(LOOK_AGAIN);
         }
-        self.slowest_start = self.slowest_start.max(begun.elapsed());
+        self.starts.push(begun.elapsed());
         Ok(begun.elapsed())
     }
 
