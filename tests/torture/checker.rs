@@ -220,7 +220,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn check_outcome(kind: Kind, status: &Value, runs: usize) -> Result<(), String> {
+pub fn check_outcome(kind: Kind, status: &Value, runs: usize) -> Result<(), String> {
     let (wanted, code, exit_code) = kind.outcome();
     let told = (&status["status"], &status["error"]["code"], &status["exit_code"]);
     if told

@@ -2,6 +2,7 @@
 //! `program.rs`.
 
 mod api;
+mod bite;
 mod campaign;
 mod checker;
 mod client;
