@@ -28,6 +28,10 @@ test-vm *ARGS:
 attack *ARGS:
     cargo test --test attack -- "$@"
 
+# Kills parts of a runtime under load and checks what it promises, built for release: --kills, --victims, --seed …
+torture *ARGS:
+    cargo bench --bench torture -- "$@"
+
 # Checks format, spelling, licences, lints and docs
 check: _check-tools
     cargo fmt --all --check

@@ -12,8 +12,8 @@ use super::watch;
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::launcher::{Launcher, LauncherEvent};
 use crate::sandbox::cgroup;
-use crate::task::state::LaunchId;
-use crate::task::{State, Task, TaskId};
+use crate::task::state::{LaunchId, Running};
+use crate::task::{State, Task, TaskId, TaskPaths};
 
 #[derive(Debug)]
 pub(super) struct Lifeline {
@@ -119,7 +119,18 @@ fn settle(run_dir: &Path, cgroups: &[PathBuf], launched: &[Task]) -> Result<(Sur
     let survey = Survey::take(run_dir)?;
     let findings = survey.resolve(launched)?;
     end_dead_groups(cgroups, &findings.orphans);
+    end_sessions(run_dir, &findings.bereft);
     Ok((survey, findings))
+}
+
+/// Where there are no groups, the rest of a task is found by its session. The shim may have died long ago and the
+/// session's number be another's by now, so only what uses the task's directory is taken for a process of it.
+fn end_sessions(run_dir: &Path, bereft: &[(TaskId, Running)]) {
+    let data_dir = run_dir.parent().unwrap_or(run_dir);
+    for (id, running) in bereft {
+        let paths = TaskPaths::new(data_dir, id);
+        watch::end_session(running, |process| process.uses(paths.task_dir()));
+    }
 }
 
 /// Before anything new is launched: a group that no living shim answers for is that of a launch whose shim died, with

@@ -14,7 +14,7 @@ use crate::sys::clock::boot_id;
 use crate::sys::process::{Pid, pidfd_open};
 use crate::sys::{lock, proc_stat};
 use crate::task::state::{LaunchId, Running};
-use crate::task::{Exit, ExitStatus, State, Task, Timestamp};
+use crate::task::{Exit, ExitStatus, State, Task, TaskId, Timestamp};
 
 /// How long a former launcher and the shims that it was just forking may take to leave their records.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -70,6 +70,8 @@ pub(super) struct Orphan {
 pub(super) struct Findings {
     pub facts: Vec<Fact>,
     pub orphans: Vec<Orphan>,
+    /// Their shims died without a word in this boot, so processes of theirs may be left.
+    pub bereft: Vec<(TaskId, Running)>,
 }
 
 impl Survey {
@@ -152,7 +154,10 @@ impl Survey {
         // The shim may have written its last record after the journal was read and before it was found dead.
         let exit = match exit_in(&trace.journal, launch_id)? {
             Some(exit) => exit,
-            None if trace.this_boot => lost("the task's shim died without a word"),
+            None if trace.this_boot => {
+                findings.bereft.push((id.clone(), running.clone()));
+                lost("the task's shim died without a word")
+            }
             None => lost("the machine restarted while the task ran"),
         };
         findings.facts.extend(is_launching.then(|| started(running)));

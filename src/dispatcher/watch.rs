@@ -13,6 +13,7 @@ use crate::sandbox::cgroup;
 use crate::sys::poll::{Interest, poll};
 use crate::sys::proc_tree::{self, Process};
 use crate::sys::process::{Pid, Signal, pidfd_open};
+use crate::task::state::Running;
 
 /// Says how the orphan's task ended, once its shim is gone. One small thread each: they are few and wait only.
 pub(super) fn watch(orphan: Orphan, cgroups: Vec<PathBuf>, inbox: mpsc::Sender<Input>) -> io::Result<()> {
@@ -24,7 +25,8 @@ pub(super) fn watch(orphan: Orphan, cgroups: Vec<PathBuf>, inbox: mpsc::Sender<I
             Ok(None) => {
                 // Whatever its processes did to their sessions, they are in its group.
                 cgroup::end_launch(&cgroups, &launch_id.to_string());
-                kill_session(&orphan);
+                // Right after the shim's death: a session's number is not used again while a process of it lives.
+                end_session(&orphan.running, |_| true);
                 lost("the task's shim was killed")
             }
             Err(error) => lost(&error.to_string()),
@@ -36,7 +38,7 @@ pub(super) fn watch(orphan: Orphan, cgroups: Vec<PathBuf>, inbox: mpsc::Sender<I
     Ok(())
 }
 
-fn await_end(running: &crate::task::state::Running) {
+fn await_end(running: &Running) {
     let Some(pid) = Pid::from_raw(running.shim_pid) else { return };
     let Ok(pidfd) = pidfd_open(pid) else { return };
     while super::recovery::is_alive(running) {
@@ -47,13 +49,12 @@ fn await_end(running: &crate::task::state::Running) {
     }
 }
 
-/// The command died with its shim (PDEATHSIG); what it started in its session is ended here. This is called right
-/// after the shim's death: a session's number is not used again while a process of it lives.
-fn kill_session(orphan: &Orphan) {
-    let Some(session) = Pid::from_raw(orphan.running.pid) else { return };
+/// The command died with its shim (PDEATHSIG); what it started in its session is ended here, as far as it `is_of_task`.
+pub(super) fn end_session(running: &Running, is_of_task: impl Fn(&Process) -> bool) {
+    let Some(session) = Pid::from_raw(running.pid) else { return };
     let members = proc_tree::in_session(session).unwrap_or_default();
-    let younger = |process: &&Process| process.start_ticks >= orphan.running.shim_start_ticks;
-    for process in members.iter().filter(younger) {
+    let younger = |process: &&Process| process.start_ticks >= running.shim_start_ticks;
+    for process in members.iter().filter(younger).filter(|process| is_of_task(process)) {
         // Gone already is as good.
         let _ = process.signal(&[Signal::KILL]);
     }

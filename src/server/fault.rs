@@ -184,7 +184,7 @@ impl ResponseError for Fault {
         let mut response = super::body::json_response(&envelope);
         response.set_status(status);
         let headers = response.headers_mut();
-        if status == StatusCode::TOO_MANY_REQUESTS {
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECS));
         }
         if let Self::Method { allow, .. } = self

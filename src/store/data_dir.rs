@@ -5,8 +5,12 @@ use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::sys::lock;
+
+/// How long a child that a killed server was just forking may hold its lock: until its exec, or the end of a probe.
+const FORMER_CHILDREN: Duration = Duration::from_secs(2);
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +53,7 @@ impl DataDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed("open", &lock_path))?;
-        if !lock::try_exclusive(&lock).map_err(failed("lock", &lock_path))? {
+        if !lock::exclusive_by(&lock, Instant::now() + FORMER_CHILDREN).map_err(failed("lock", &lock_path))? {
             let mut holder = String::new();
             // Who holds it is a courtesy: without it the refusal stands.
             let _ = lock.read_to_string(&mut holder);
@@ -160,5 +164,16 @@ mod tests {
         drop(first);
         // A child that another test forks at this moment holds a copy of the lock until its exec.
         eventually_open(&path);
+    }
+
+    #[test]
+    fn what_a_server_left_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let first = DataDir::open(dir.path()).expect("opens");
+        let copy = first.lock.try_clone().expect("dup");
+        let mut child = std::process::Command::new("sleep").arg("0.3").stdin(copy).spawn().expect("sleep");
+        drop(first);
+        DataDir::open(dir.path()).expect("free when the child has ended");
+        assert!(child.wait().expect("reaped").success());
     }
 }

@@ -3,6 +3,7 @@
 //! A scan is a snapshot of something that moves: who must reach all, scans again until nothing is left.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -31,6 +32,15 @@ impl Process {
             pidfd_send_signal(&pidfd, *signal)?;
         }
         Ok(())
+    }
+
+    /// Whether it works in `dir` or has something below it open. What cannot be seen counts as no.
+    #[must_use]
+    pub fn uses(&self, dir: &Path) -> bool {
+        let Ok(dir) = dir.canonicalize() else { return false };
+        let of = PathBuf::from(format!("/proc/{}", self.pid));
+        let open = std::fs::read_dir(of.join("fd")).into_iter().flatten().filter_map(|fd| Some(fd.ok()?.path()));
+        std::iter::once(of.join("cwd")).chain(open).any(|link| link.read_link().is_ok_and(|to| to.starts_with(&dir)))
     }
 }
 
@@ -146,6 +156,8 @@ mod tests {
         assert_eq!(descendants(root, |pid| pid == sleep).expect("readable"), []);
         assert_eq!(children(root).expect("readable"), [sleep]);
 
+        let here = std::env::current_dir().expect("there");
+        assert!(found[0].uses(&here) && !found[0].uses(&here.join("src")));
         let impostor = Process { start_ticks: found[0].start_ticks + 1, ..found[0] };
         assert_eq!(impostor.signal(&[Signal::KILL]).expect_err("refused").raw_os_error(), Some(libc::ESRCH));
         found[0].signal(&[Signal::KILL]).expect("sent");

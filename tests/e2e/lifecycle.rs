@@ -91,6 +91,25 @@ fn a_killed_shim_fails_its_task_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_task_left_in_its_session_is_ended_by_the_next_server_without_cgroups() {
+    let mut server = Server::with_flags(&["--disable-cgroup"]);
+    let id = server.submit_sh("sleep 99 & echo $! > pid; echo begun; sleep 98");
+    let status = server.until_output(&id, "begun");
+    let launcher = server.launcher_pid();
+    server.crash();
+    eventually("the launcher has followed its server", || (!is_alive(launcher)).then_some(()));
+    let pid = |field: &str| u32::try_from(status[field].as_u64().expect("a pid")).expect("a pid");
+    signal(pid("shim_pid"), Signal::SIGKILL);
+    let child = fs::read_to_string(server.task_dir(&id).join("workspace/pid")).expect("there");
+    let child: u32 = child.trim().parse().expect("a pid");
+    eventually("the command has followed its shim", || (!is_alive(pid("pid"))).then_some(()));
+    assert!(is_alive(child));
+    server.restart();
+    eventually("the child is gone", || (!is_alive(child)).then_some(()));
+    assert_eq!(server.wait(&id)["error"]["message"], "the task was lost: the task's shim died without a word");
+}
+
+#[test]
 fn a_killed_launcher_is_replaced_and_its_tasks_go_on() {
     let server = Server::start();
     let running = server.submit_sh(&gated(3));

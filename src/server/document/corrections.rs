@@ -302,7 +302,7 @@ fn operation(operation: &mut Value) {
     }
     for (status, response) in entries(&mut operation["responses"]) {
         response["headers"] = json!({"x-request-id": {"$ref": "#/components/headers/RequestId"}});
-        if status == "429" {
+        if ["429", "503"].contains(&status.as_str()) {
             response["headers"]["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
         }
     }

@@ -257,6 +257,7 @@ async fn what_is_not_ready_is_503_and_a_broken_store_shows_no_sql() {
     for answer in [server.submit(command(json!({}))).await, server.get("/readyz").await] {
         let (status, code, message) = answer.fault();
         assert_eq!((status, code.as_str()), (503, "unavailable"));
+        assert_eq!(answer.headers["retry-after"], "1");
         assert_eq!(message, "the task store cannot be written");
     }
     let gone = Server::new();
