@@ -12,6 +12,8 @@ use crate::document::{Document, Documents};
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at a task; a runtime need not know how to wait.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Generated inputs for a rule, unless told otherwise; each may cost a task.
+pub const INPUTS: u32 = 24;
 
 /// One rule, or a few that are checked together.
 #[derive(Debug)]
@@ -94,6 +96,8 @@ pub struct Context {
     pub documents: Documents,
     /// Of generated inputs.
     pub seed: u64,
+    /// How many for each rule.
+    pub inputs: u32,
     /// Makes the ids of this run unlike those of any other.
     run: u64,
     next_id: AtomicU64,
@@ -102,7 +106,7 @@ pub struct Context {
 impl Context {
     #[must_use]
     pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
-        Self { client, documents, seed, run, next_id: AtomicU64::new(0) }
+        Self { client, documents, seed, inputs: INPUTS, run, next_id: AtomicU64::new(0) }
     }
 
     /// What the answers are held against; without it there is nothing to check.

@@ -6,6 +6,7 @@ mod cases;
 mod client;
 mod document;
 mod fields;
+mod generate;
 mod property;
 mod report;
 #[cfg(test)]
@@ -53,6 +54,10 @@ struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
+    /// How many inputs are generated for each rule that is checked with generated ones
+    #[arg(long, value_name = "N", default_value_t = case::INPUTS)]
+    inputs: u32,
+
     /// Runs only these cases; `kill` stands for every case whose id starts with `kill.`
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     only: Vec<String>,
@@ -91,7 +96,8 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     };
     let spec = args.spec.as_deref().map(document_of).transpose()?;
-    let context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    let mut context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    context.inputs = args.inputs;
     println!("{url}, seed {}", context.seed);
     let report = check(&cases, &context, Report::new(url.to_owned(), context.seed, args.known.clone()));
     report.close();

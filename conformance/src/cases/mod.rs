@@ -1,6 +1,7 @@
 //! The cases, one file for each area.
 
 mod document;
+mod generated;
 mod health;
 mod kill;
 mod limits;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<&'static Case> {
         resources::CASES,
         wait::CASES,
         document::CASES,
+        generated::CASES,
         document::LAST,
     ]
     .into_iter()
