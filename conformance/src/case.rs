@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Exchange};
 use crate::document::{Document, Documents};
+use crate::restart::Restart;
 
 /// How long a task that ends by itself may take, on a machine that is busy with other things.
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -98,6 +99,8 @@ pub struct Context {
     pub seed: u64,
     /// How many for each rule.
     pub inputs: u32,
+    /// How the runtime is restarted, where the suite may.
+    pub restart: Option<Restart>,
     /// Makes the ids of this run unlike those of any other.
     run: u64,
     next_id: AtomicU64,
@@ -106,7 +109,7 @@ pub struct Context {
 impl Context {
     #[must_use]
     pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
-        Self { client, documents, seed, inputs: INPUTS, run, next_id: AtomicU64::new(0) }
+        Self { client, documents, seed, inputs: INPUTS, restart: None, run, next_id: AtomicU64::new(0) }
     }
 
     /// What the answers are held against; without it there is nothing to check.

@@ -7,8 +7,10 @@ mod client;
 mod document;
 mod fields;
 mod generate;
+mod model;
 mod property;
 mod report;
+mod restart;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,7 @@ use case::{Case, Context, Level};
 use client::Client;
 use document::Documents;
 use report::{Report, Target};
+use restart::Restart;
 
 const A_MUST_FAILED: u8 = 1;
 /// Bad usage, or nobody answers at the URL: nothing was checked.
@@ -57,6 +60,10 @@ struct Args {
     /// How many inputs are generated for each rule that is checked with generated ones
     #[arg(long, value_name = "N", default_value_t = case::INPUTS)]
     inputs: u32,
+
+    /// Kills the runtime and starts it anew at the same address; returns when it is up. Without it nothing is restarted
+    #[arg(long, value_name = "COMMAND", env = "EXECGO_RUNTIME_RESTART")]
+    restart: Option<String>,
 
     /// Runs only these cases; `kill` stands for every case whose id starts with `kill.`
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -98,6 +105,7 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     let spec = args.spec.as_deref().map(document_of).transpose()?;
     let mut context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
     context.inputs = args.inputs;
+    context.restart = args.restart.clone().map(Restart::by_command);
     println!("{url}, seed {}", context.seed);
     let report = check(&cases, &context, Report::new(url.to_owned(), context.seed, args.known.clone()));
     report.close();

@@ -6,6 +6,7 @@ mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod model;
 mod resources;
 mod status;
 mod submit;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<&'static Case> {
         wait::CASES,
         document::CASES,
         generated::CASES,
+        model::CASES,
         document::LAST,
     ]
     .into_iter()
