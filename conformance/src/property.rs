@@ -5,15 +5,15 @@ use std::cell::RefCell;
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::case::{Context, NotPassed, Outcome};
 
 /// An array of `{"case", "why", "input"}`.
 const REGRESSIONS: &str = include_str!("../regressions.json");
-const MAX_SHRINK_ITERS: u32 = 256;
+const MAX_SHRINK_ITERS: u32 = 128;
 
 /// Passes when `check` does for the kept inputs of the case `id` and for `inputs` new ones; the same seed gives the
 /// same inputs.
@@ -27,8 +27,22 @@ pub fn for_all<S>(
 where
     S: Strategy<Value: Serialize + DeserializeOwned>,
 {
-    for input in kept(REGRESSIONS, id) {
-        let input = serde_json::from_value(input).expect("a kept input is one: the tests read them all");
+    holds_for(context, &kept(REGRESSIONS, id), id, inputs, strategy, check)
+}
+
+fn holds_for<S>(
+    context: &Context,
+    kept: &[Value],
+    id: &str,
+    inputs: u32,
+    strategy: &S,
+    check: impl Fn(&S::Value) -> Outcome,
+) -> Outcome
+where
+    S: Strategy<Value: Serialize + DeserializeOwned>,
+{
+    for input in kept {
+        let input = S::Value::deserialize(input).expect("a kept input is one: the tests read them all");
         check(&input).map_err(|not_passed| told(not_passed, id, &input))?;
     }
     let config =
@@ -53,6 +67,7 @@ where
     }
 }
 
+/// The inputs of a case.
 fn kept(regressions: &str, id: &str) -> Vec<Value> {
     let all: Vec<Value> = serde_json::from_str(regressions).expect("it is an array: the tests read it");
     all.into_iter().filter(|one| one["case"] == id).map(|mut one| one["input"].take()).collect()
@@ -69,5 +84,69 @@ fn told<I: Serialize>(not_passed: NotPassed, id: &str, input: &I) -> NotPassed {
             NotPassed::Failed(faults)
         }
         skipped @ NotPassed::Skipped { .. } => skipped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::case::Fault;
+    use crate::client::Client;
+    use crate::document::{Documents, Live};
+
+    /// Of a runtime that nobody asks.
+    fn context(seed: u64) -> Context {
+        let documents = Documents { live: Live::Absent, spec: None };
+        Context::new(Client::new("http://127.0.0.1:1"), documents, seed, 0)
+    }
+
+    fn is_below(limit: u32, input: u32) -> Outcome {
+        let fault = Fault { rule: format!("below {limit}"), request: input.to_string(), response: String::new() };
+        if input < limit { Ok(()) } else { Err(fault.into()) }
+    }
+
+    fn tried(seed: u64, kept: &[Value]) -> Vec<u32> {
+        let tried = RefCell::new(Vec::new());
+        let outcome = holds_for(&context(seed), kept, "a.case", 5, &(0_u32..1_000_000), |input| {
+            tried.borrow_mut().push(*input);
+            Ok(())
+        });
+        outcome.expect("nothing fails");
+        tried.into_inner()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_inputs_and_kept_ones_come_first() {
+        assert_eq!(tried(7, &[]), tried(7, &[]));
+        assert_ne!(tried(7, &[]), tried(8, &[]));
+        assert_eq!(tried(7, &[json!(3), json!(1)])[..2], [3, 1]);
+    }
+
+    #[test]
+    fn a_failure_shows_the_smallest_input_as_it_is_kept() {
+        let strategy = 0_u32..1_000_000;
+        let outcome = holds_for(&context(7), &[], "a.case", 50, &strategy, |input| is_below(1000, *input));
+        let Err(NotPassed::Failed(faults)) = outcome else { panic!("{outcome:?}") };
+        let entry = json!({"case": "a.case", "why": "below 1000", "input": 1000});
+        assert!(
+            faults[0].request.starts_with("1000\n") && faults[0].request.contains(&entry.to_string()),
+            "{faults:?}"
+        );
+        // Pasted, it is found without any chance.
+        let again = kept(&json!([entry]).to_string(), "a.case");
+        let outcome = holds_for(&context(7), &again, "a.case", 0, &strategy, |input| is_below(1000, *input));
+        assert!(matches!(outcome, Err(NotPassed::Failed(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn every_kept_input_is_that_of_a_case_and_says_why() {
+        let entries: Vec<Value> = serde_json::from_str(REGRESSIONS).expect("an array");
+        let ids: BTreeSet<_> = crate::cases::all().iter().map(|case| case.id).collect();
+        for entry in entries {
+            assert!(entry["case"].as_str().is_some_and(|id| ids.contains(id)), "{entry}");
+            assert!(entry["why"].is_string() && !entry["input"].is_null(), "{entry}");
+        }
     }
 }

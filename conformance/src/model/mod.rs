@@ -5,6 +5,8 @@ mod events;
 mod ledger;
 mod record;
 mod status;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use crate::case::{Context, NotPassed, Outcome};

@@ -1,5 +1,6 @@
 //! The suite itself: it passes on the runtime of this tree, and fails on a server that is none or that has a fault.
 
+mod generated;
 mod proxy;
 mod runtime;
 mod shapes;

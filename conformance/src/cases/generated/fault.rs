@@ -1,5 +1,7 @@
 //! A request with exactly one thing wrong is refused, by the path of what is wrong, and leaves nothing behind.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::{Strategy, any};
 use proptest::sample::Index;
 use serde::{Deserialize, Serialize};
@@ -35,11 +37,15 @@ pub fn holds(context: &Context) -> Outcome {
 fn broken(document: &Document) -> Result<impl Strategy<Value = Broken>, NotPassed> {
     let schema = document.operation("submit_task")?.request();
     let schema = schema.ok_or_else(|| skipped("the document says nothing of the body of a submission"))?;
-    // One of all that can be wrong.
-    Ok((submissions(document)?, any::<Index>()).prop_map(move |(request, which)| {
-        let wrong = probes(document, schema, &request).into_iter().filter(|probe| !probe.allowed);
-        let mut all: Vec<_> = wrong.map(|probe| (probe.field, probe.body)).collect();
-        all.extend(rules::broken(&request));
+    let chosen = (submissions(document)?, any::<Index>(), any::<Index>());
+    Ok(chosen.prop_map(move |(request, kind, which)| {
+        // Of each kind as often: nearly all that can be wrong is a type.
+        let mut kinds = BTreeMap::from([("together".to_owned(), rules::broken(&request))]);
+        for probe in probes(document, schema, &request).into_iter().filter(|probe| !probe.allowed) {
+            kinds.entry(format!("{:?}", probe.rule)).or_default().push((probe.field, probe.body));
+        }
+        let mut kinds: Vec<_> = kinds.into_values().collect();
+        let mut all = kinds.swap_remove(kind.index(kinds.len()));
         let (field, request) = all.swap_remove(which.index(all.len()));
         Broken { field, request }
     }))
