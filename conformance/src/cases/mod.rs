@@ -29,6 +29,7 @@ pub fn all() -> Vec<&'static Case> {
         document::CASES,
         generated::CASES,
         model::CASES,
+        generated::LAST,
         document::LAST,
     ]
     .into_iter()
