@@ -1,7 +1,7 @@
 //! Rules with laws: checked for generated inputs, failed with the smallest input that breaks them. What once broke one
 //! stands in `regressions.json` and is tried first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -52,8 +52,12 @@ where
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     // The runner passes words on, not values; while it shrinks, the last fault is that of the smallest input so far.
     let last = RefCell::new(None);
+    // Of a runtime that is gone nothing more is learnt: the input that ended it is the one to show.
+    let gone = Cell::new(false);
     let found = runner.run(strategy, |input| {
-        check(&input).map_err(|not_passed| {
+        let outcome = if gone.get() { Ok(()) } else { check(&input) };
+        outcome.map_err(|not_passed| {
+            gone.set(context.client.reach().is_err());
             *last.borrow_mut() = Some(not_passed);
             TestCaseError::fail("does not hold")
         })
@@ -96,10 +100,15 @@ mod tests {
     use crate::client::Client;
     use crate::document::{Documents, Live};
 
-    /// Of a runtime that nobody asks.
-    fn context(seed: u64) -> Context {
+    const NOBODY: &str = "http://127.0.0.1:1";
+
+    fn context_at(url: &str, seed: u64) -> Context {
         let documents = Documents { live: Live::Absent, spec: None };
-        Context::new(Client::new("http://127.0.0.1:1"), documents, seed, 0)
+        Context::new(Client::new(url), documents, seed, 0)
+    }
+
+    fn context(seed: u64) -> Context {
+        context_at(NOBODY, seed)
     }
 
     fn is_below(limit: u32, input: u32) -> Outcome {
@@ -127,7 +136,8 @@ mod tests {
     #[test]
     fn a_failure_shows_the_smallest_input_as_it_is_kept() {
         let strategy = 0_u32..1_000_000;
-        let outcome = holds_for(&context(7), &[], "a.case", 50, &strategy, |input| is_below(1000, *input));
+        let alive = context_at(&crate::tests::yes_man(), 7);
+        let outcome = holds_for(&alive, &[], "a.case", 50, &strategy, |input| is_below(1000, *input));
         let Err(NotPassed::Failed(faults)) = outcome else { panic!("{outcome:?}") };
         let entry = json!({"case": "a.case", "why": "below 1000", "input": 1000});
         assert!(
@@ -138,6 +148,17 @@ mod tests {
         let again = kept(&json!([entry]).to_string(), "a.case");
         let outcome = holds_for(&context(7), &again, "a.case", 0, &strategy, |input| is_below(1000, *input));
         assert!(matches!(outcome, Err(NotPassed::Failed(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_runtime_that_is_gone_shows_the_input_that_ended_it() {
+        let tried = Cell::new(0);
+        let outcome = holds_for(&context(7), &[], "a.case", 50, &(0_u32..1_000_000), |input| {
+            tried.set(*input);
+            is_below(1000, *input)
+        });
+        let Err(NotPassed::Failed(faults)) = outcome else { panic!("{outcome:?}") };
+        assert!(tried.get() > 1000 && faults[0].request.starts_with(&format!("{}\n", tried.get())), "{faults:?}");
     }
 
     #[test]
