@@ -36,6 +36,8 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Submission(usize),
+    /// It was there already.
+    Conflict(usize),
     Status(usize),
     /// Answered with the status.
     Kill(usize),
@@ -131,7 +133,8 @@ impl Play<'_> {
     fn act(&self, action: Action, new: usize) -> Outcome {
         let task = |number: usize| number % self.tasks.len();
         match action {
-            Action::Submit(work) => self.submit(new, work),
+            Action::Submit(_) => self.submit(new),
+            Action::Again(number) => self.submit(task(number)),
             Action::Status(number) => self.ask(What::Status(task(number)), ""),
             Action::Wait(number) => self.ask(What::Status(task(number)), "?wait_ms=200"),
             Action::Kill(number) => self.ask(What::Kill(task(number)), ""),
@@ -140,16 +143,22 @@ impl Play<'_> {
         }
     }
 
-    fn submit(&self, new: usize, work: Work) -> Outcome {
+    fn submit(&self, number: usize) -> Outcome {
+        let task = &self.tasks[number];
         let begun = Instant::now();
-        let exchange = self.context.client.post("/api/v1/tasks", &work.request(&self.tasks[new].id))?;
+        let exchange = self.context.client.post("/api/v1/tasks", &task.work.request(&task.id))?;
         // What waits for a task that never ends may wait for ever.
         if exchange.status == 429 {
             return exchange.expect_failure(429, "resource_limit_exceeded", "a full queue says so");
         }
+        if exchange.status == 409 {
+            exchange.expect_failure(409, "conflict", "a task_id is given once")?;
+            self.note(begun, What::Conflict(number), exchange);
+            return Ok(());
+        }
         exchange.expect_status(200, "a valid task is accepted")?;
         exchange.expect_field("/status", &json!("accepted"))?;
-        self.note(begun, What::Submission(new), exchange);
+        self.note(begun, What::Submission(number), exchange);
         Ok(())
     }
 
@@ -157,22 +166,19 @@ impl Play<'_> {
         let client = &self.context.client;
         let path = |task: usize| format!("/api/v1/tasks/{}", self.tasks[task].id);
         let begun = Instant::now();
-        let exchange = match what {
-            What::Submission(task) | What::Status(task) => client.get(&format!("{}{query}", path(task)))?,
-            What::Kill(task) => client.post_nothing(&format!("{}/kill", path(task)))?,
-            What::Events(task) => client.get(&format!("{}/events", path(task)))?,
-            What::Resources => client.get("/api/v1/runtime/resources")?,
+        let (exchange, task) = match what {
+            What::Submission(task) | What::Conflict(task) => return self.submit(task),
+            What::Status(task) => (client.get(&format!("{}{query}", path(task)))?, Some(task)),
+            What::Kill(task) => (client.post_nothing(&format!("{}/kill", path(task)))?, Some(task)),
+            What::Events(task) => (client.get(&format!("{}/events", path(task)))?, Some(task)),
+            What::Resources => (client.get("/api/v1/runtime/resources")?, None),
         };
         // A runtime need not know how to wait.
         if exchange.status == 400 && !query.is_empty() {
             return Ok(());
         }
         // Asked for before it was accepted, it may be there or not.
-        let of = |what| match what {
-            What::Submission(task) | What::Status(task) | What::Kill(task) | What::Events(task) => Some(task),
-            What::Resources => None,
-        };
-        if exchange.status == 404 && of(what).is_some_and(|task| !self.is_accepted(task, begun)) {
+        if exchange.status == 404 && task.is_some_and(|task| !self.is_accepted(task, begun)) {
             return exchange.expect_failure(404, "not_found", "a task that is not there is not found");
         }
         exchange.expect_status(200, "what exists can be read")?;

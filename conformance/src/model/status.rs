@@ -5,11 +5,24 @@ use crate::case::Outcome;
 
 pub fn hold(record: &Record) -> Outcome {
     for task in 0..record.tasks.len() {
+        is_accepted_once(record, task)?;
         for now in record.statuses(task) {
             is_sound(now)?;
             is_possible(record, task, now)?;
             record.statuses(task).filter(|before| before.is_before(now)).try_for_each(|before| onwards(before, now))?;
         }
+    }
+    Ok(())
+}
+
+fn is_accepted_once(record: &Record, task: usize) -> Outcome {
+    let accepted = || record.all(What::Submission(task));
+    for again in accepted().skip(1) {
+        again.exchange.expect(false, "of several submissions of one task_id one is accepted")?;
+    }
+    for refused in record.all(What::Conflict(task)) {
+        let there = accepted().any(|submission| submission.begun <= refused.ended);
+        refused.exchange.expect(there, "a conflict is one with a task that was accepted")?;
     }
     Ok(())
 }

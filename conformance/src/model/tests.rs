@@ -135,6 +135,16 @@ fn a_sound_record_passes_and_none_with_a_lie_in_it() {
 }
 
 #[test]
+fn a_task_is_accepted_once() {
+    for what in [What::Submission(1), What::Conflict(0), What::Conflict(1)] {
+        let mut record = sound();
+        let begun = record.seen[0].begun;
+        record.seen.insert(0, seen(begun, what, json!({})));
+        assert_eq!(everything(&record).is_err(), what != What::Conflict(0), "{what:?}");
+    }
+}
+
+#[test]
 fn nothing_leaves_an_end_and_nobody_is_cancelled_unasked() {
     let mut record = sound();
     let mut revived = status("long", "cancelled", 300);

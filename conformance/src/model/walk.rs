@@ -35,6 +35,8 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Submit(Work),
+    /// The same submission once more, of which one is accepted.
+    Again(usize),
     Status(usize),
     Wait(usize),
     Kill(usize),
@@ -89,6 +91,7 @@ fn by(action: impl Strategy<Value = Action>) -> impl Strategy<Value = Step> {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         4 => select(WORKS.to_vec()).prop_map(|(_, work)| Action::Submit(work)),
+        1 => (0..TASKS).prop_map(Action::Again),
         3 => (0..TASKS).prop_map(Action::Status),
         1 => (0..TASKS).prop_map(Action::Wait),
         3 => (0..TASKS).prop_map(Action::Kill),
@@ -146,6 +149,7 @@ impl fmt::Display for Step {
                 let word = WORKS.iter().find(|(_, one)| one == work).map_or("", |(word, _)| word);
                 write!(f, "{client} submit {word}")
             }
+            Action::Again(task) => write!(f, "{client} again {task}"),
             Action::Status(task) => write!(f, "{client} status {task}"),
             Action::Wait(task) => write!(f, "{client} wait {task}"),
             Action::Kill(task) => write!(f, "{client} kill {task}"),
@@ -173,6 +177,7 @@ impl FromStr for Step {
                 let work = WORKS.iter().find(|(word, _)| *word == object);
                 Action::Submit(work.ok_or_else(wrong)?.1)
             }
+            "again" => Action::Again(task()?),
             "status" => Action::Status(task()?),
             "wait" => Action::Wait(task()?),
             "kill" => Action::Kill(task()?),
