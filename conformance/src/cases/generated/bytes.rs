@@ -50,7 +50,9 @@ pub fn holds(context: &Context) -> Outcome {
 
 fn call(shot: &Shot, ended: &str) -> Call {
     let method = Method::from_bytes(shot.method.as_bytes()).expect("a method is made of letters");
-    let mut call = Call::new(method, &shot.path.replace("{task_id}", ended));
+    // Any other parameter stands for itself.
+    let path = shot.path.replace("{task_id}", ended).replace(['{', '}'], "");
+    let mut call = Call::new(method, &path);
     let content_type = shot.content_type.as_ref().and_then(|Latin1(bytes)| HeaderValue::from_bytes(bytes).ok());
     call.headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
     let body = shot.body.as_ref().filter(|_| WITH_BODY.contains(&shot.method.as_str()));

@@ -30,6 +30,10 @@ pub fn holds(context: &Context) -> Outcome {
                 fault("what is no HTTP is no fault of the runtime (status below 500)", text.into_owned()).into()
             );
         }
+        // What arrived whole may be a submission.
+        for id in text.split("\"task_id\":\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            context.ended(id)?;
+        }
         expect_alive(context)
     })
 }
