@@ -144,37 +144,28 @@ pub fn expected(request: &Value) -> Option<(String, u8)> {
 /// Requests that break a rule of this file and nothing else, each with the field that is wrong.
 #[must_use]
 pub fn broken(request: &Value) -> Vec<(String, Value)> {
-    let with = |path: &[&str], value: Value| {
+    let with = |path: &str, value: Value| {
         let mut request = request.clone();
-        let place = path.iter().fold(&mut request, |place, name| {
-            if !place[*name].is_object() && !place[*name].is_null() {
-                place[*name] = json!({});
-            }
-            &mut place[*name]
-        });
-        *place = value;
+        // What is absent or null becomes an object on the way.
+        *path.split('.').fold(&mut request, |place, name| &mut place[name]) = value;
         request
     };
-    let map =
-        |path: &str, names: &[&str], key: &str| (format!("{path}[{}]", json!(key)), with(names, json!({key: "value"})));
+    let entry = |path: &str, key: &str| (format!("{path}[{}]", json!(key)), with(path, json!({key: "value"})));
     let mut all = Vec::new();
     for key in ["", "=", "a=b"] {
-        all.push(map("execution.env", &["execution", "env"], key));
-        all.push(map("control_context.labels", &["control_context", "labels"], key));
+        all.extend(["execution.env", "control_context.labels"].map(|path| entry(path, key)));
     }
     for key in ["\0", "a\0b"] {
-        all.push(map("execution.env", &["execution", "env"], key));
-        all.push(map("metadata", &["metadata"], key));
+        all.extend(["execution.env", "metadata"].map(|path| entry(path, key)));
     }
     for (network, net) in [("host", true), ("none", false)] {
-        all.push(("sandbox.network".to_owned(), {
-            with(&["sandbox"], json!({"network": network, "namespaces": {"net": net}}))
-        }));
+        let sandbox = json!({"network": network, "namespaces": {"net": net}});
+        all.push(("sandbox.network".to_owned(), with("sandbox", sandbox)));
     }
-    all.push(("sandbox.chroot".to_owned(), with(&["sandbox"], json!({"chroot": true, "rootfs": "/srv/root"}))));
+    all.push(("sandbox.chroot".to_owned(), with("sandbox", json!({"chroot": true, "rootfs": "/srv/root"}))));
     for rootfs in [json!(null), json!(""), json!(" \t")] {
         let sandbox = json!({"chroot": true, "profile": "linux_sandbox", "rootfs": rootfs});
-        all.push(("sandbox.rootfs".to_owned(), with(&["sandbox"], sandbox)));
+        all.push(("sandbox.rootfs".to_owned(), with("sandbox", sandbox)));
     }
     all
 }
