@@ -61,7 +61,7 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = case::INPUTS)]
     inputs: u32,
 
-    /// Kills the runtime and starts it anew at the same address; returns when it is up. Without it nothing is restarted
+    /// A line for the shell that kills the runtime and starts it anew at the same address. Without it nothing is restarted
     #[arg(long, value_name = "COMMAND", env = "EXECGO_RUNTIME_RESTART")]
     restart: Option<String>,
 

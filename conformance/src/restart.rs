@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::Command;
 
-/// Returns when the runtime is up again, at the same address.
+/// Returns when another runtime is on its way, at the same address and over the same data.
 pub struct Restart(Box<dyn Fn() -> Result<(), String> + Send + Sync>);
 
 impl Restart {

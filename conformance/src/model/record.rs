@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::walk::{Action, Step, Walk, Work};
-use crate::case::{Context, Fault, NotPassed, Outcome, skipped};
+use crate::case::{Context, Fault, LOOK_EVERY, NotPassed, Outcome, TASK_ENDS_WITHIN, skipped};
 use crate::client::Exchange;
 
 #[derive(Debug)]
@@ -198,9 +198,19 @@ impl Play<'_> {
 
     fn restart(&self) -> Outcome {
         let restart = self.context.restart.as_ref().ok_or_else(|| skipped("--restart names no command"))?;
-        let request = "restart".to_owned();
-        let rule = "the runtime comes up again".to_owned();
-        restart.run().map_err(|response| Fault { rule, request, response }.into())
+        let fault = |response: String| {
+            let (rule, request) = ("the runtime comes up again".to_owned(), "restart".to_owned());
+            NotPassed::from(Fault { rule, request, response })
+        };
+        restart.run().map_err(fault)?;
+        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        while let Err(error) = self.context.client.reach() {
+            if Instant::now() > deadline {
+                return Err(fault(error));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// Kills what does not end by itself, sees every end, and looks at everything once more.
