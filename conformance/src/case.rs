@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Exchange};
 use crate::document::{Document, Documents};
+use crate::restart::Restart;
 
 /// How long a task that ends by itself may take, on a machine that is busy with other things.
-const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
+pub const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at a task; a runtime need not know how to wait.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Generated inputs for a rule, unless told otherwise; each may cost a task.
+pub const INPUTS: u32 = 24;
 
 /// One rule, or a few that are checked together.
 #[derive(Debug)]
@@ -94,6 +97,10 @@ pub struct Context {
     pub documents: Documents,
     /// Of generated inputs.
     pub seed: u64,
+    /// How many for each rule.
+    pub inputs: u32,
+    /// How the runtime is restarted, where the suite may.
+    pub restart: Option<Restart>,
     /// Makes the ids of this run unlike those of any other.
     run: u64,
     next_id: AtomicU64,
@@ -102,7 +109,7 @@ pub struct Context {
 impl Context {
     #[must_use]
     pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
-        Self { client, documents, seed, run, next_id: AtomicU64::new(0) }
+        Self { client, documents, seed, inputs: INPUTS, restart: None, run, next_id: AtomicU64::new(0) }
     }
 
     /// What the answers are held against; without it there is nothing to check.
@@ -113,7 +120,17 @@ impl Context {
     /// A `task_id` that no task has.
     #[must_use]
     pub fn fresh_id(&self) -> String {
-        format!("conformance-{:x}-{}", self.run, self.next_id.fetch_add(1, Ordering::Relaxed))
+        format!("{}{}", self.prefix(), self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a task has an id of this run. One whose id the runtime made up has none.
+    #[must_use]
+    pub fn is_ours(&self, id: &str) -> bool {
+        id.starts_with(&self.prefix())
+    }
+
+    fn prefix(&self) -> String {
+        format!("conformance-{:x}-", self.run)
     }
 
     /// Submits a request that is valid; the answer's `task_id`.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, Read, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -102,6 +104,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
+            .allow_non_standard_methods(true)
             .user_agent(concat!("execgo-conformance/", env!("CARGO_PKG_VERSION")))
             .timeout_global(Some(ANSWER_WITHIN))
             .build();
@@ -166,6 +169,36 @@ impl Client {
         Ok(exchange)
     }
 
+    /// Sends bytes as they are, says that no more will come, and gives back whatever is answered.
+    ///
+    /// # Errors
+    /// The server neither answers nor closes in time. That it resets the connection is an end like any other.
+    pub fn send_raw(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let authority = self.base.strip_prefix("http://").unwrap_or(&self.base).split('/').next().unwrap_or_default();
+        let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+        // Who has heard enough may close before all is said.
+        let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            match stream.read(&mut part) {
+                Ok(0) => return Ok(answer),
+                Ok(length) => answer.extend_from_slice(&part[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(answer),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether bytes can be sent as they are: there is nothing between this and the server.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.base.starts_with("http://")
+    }
+
     fn answer(&self, call: &Call) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         if let Some(headers) = request.headers_mut() {
@@ -220,8 +253,14 @@ impl Exchange {
     /// The answer is a failure in the one form of every failure.
     pub fn expect_failure(&self, status: u16, code: &str, rule: &str) -> Outcome {
         self.expect_status(status, rule)?;
-        self.expect(self.content_type.starts_with("application/json"), "a failure is answered as JSON")?;
         self.expect_field("/error/code", &code.into())?;
+        self.expect_envelope()
+    }
+
+    /// The one form of every failure.
+    pub fn expect_envelope(&self) -> Outcome {
+        self.expect(self.content_type.starts_with("application/json"), "a failure is answered as JSON")?;
+        self.expect(self.body["error"]["code"].is_string(), "error.code names the failure")?;
         let message = self.message();
         self.expect(!message.is_empty(), "error.message says what is wrong")?;
         self.expect(self.body.pointer("/error/details").is_some(), "error.details is present, if only as null")

@@ -12,7 +12,7 @@ const TEXTS: [&str; 12] = ["", " ", "a", "a b", "a\0b", "..", "../a", "/a", "a/.
 
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// The path of the field, as a message names it: `execution.args[0]`, `execution.env["KEY"]`.
+    /// The path of the field, as a message names it: `execution.args[0]`, `execution.env.KEY`.
     pub field: String,
     pub rule: Rule,
     /// The whole request.
@@ -188,7 +188,7 @@ fn shown(path: &[Step]) -> String {
         match step {
             Step::Field(name) if text.is_empty() => text += name,
             Step::Field(name) => text = format!("{text}.{name}"),
-            Step::Key => text = format!("{text}[\"{KEY}\"]"),
+            Step::Key => text = format!("{text}.{KEY}"),
             Step::First => text += "[0]",
         }
     }
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(with(&base, &[key("c"), key("d"), Step::First], Some(json!(9)))["c"], json!({"d": [9]}));
         assert_eq!(with(&base, &[key("a")], None), json!({}));
         assert_eq!(shown(&[key("a"), key("b"), Step::First, key("c")]), "a.b[0].c");
-        assert_eq!(shown(&[key("a"), Step::Key]), "a[\"KEY\"]");
+        assert_eq!(shown(&[key("a"), Step::Key]), "a.KEY");
     }
 
     /// Each probe is on the side of the schema that it says.

@@ -6,8 +6,11 @@ mod cases;
 mod client;
 mod document;
 mod fields;
+mod generate;
+mod model;
 mod property;
 mod report;
+mod restart;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ use case::{Case, Context, Level};
 use client::Client;
 use document::Documents;
 use report::{Report, Target};
+use restart::Restart;
 
 const A_MUST_FAILED: u8 = 1;
 /// Bad usage, or nobody answers at the URL: nothing was checked.
@@ -52,6 +56,14 @@ struct Args {
     /// Makes the generated inputs the same again; without it they differ from run to run
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// How many inputs are generated for each rule that is checked with generated ones
+    #[arg(long, value_name = "N", default_value_t = case::INPUTS)]
+    inputs: u32,
+
+    /// A line for the shell that kills the runtime and starts it anew at the same address. Without it nothing is restarted
+    #[arg(long, value_name = "COMMAND", env = "EXECGO_RUNTIME_RESTART")]
+    restart: Option<String>,
 
     /// Runs only these cases; `kill` stands for every case whose id starts with `kill.`
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -91,7 +103,9 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     };
     let spec = args.spec.as_deref().map(document_of).transpose()?;
-    let context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    let mut context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    context.inputs = args.inputs;
+    context.restart = args.restart.clone().map(Restart::by_command);
     println!("{url}, seed {}", context.seed);
     let report = check(&cases, &context, Report::new(url.to_owned(), context.seed, args.known.clone()));
     report.close();

@@ -3,9 +3,11 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
 
 use super::strict::Root;
 use crate::task::InvalidField;
+use crate::task::validate::member;
 
 /// Longest piece of a client's value that a message repeats, in characters.
 const MAX_QUOTE: usize = 80;
@@ -34,12 +36,20 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
         return Err(Malformed::Empty);
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let Root(request) = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-        let path = e.path().to_string();
-        explain(&path, e.inner())
-    })?;
+    let Root(request) =
+        serde_path_to_error::deserialize(&mut json).map_err(|e| explain(&written(e.path()), e.inner()))?;
     json.end().map_err(|e| Malformed::Syntax(e.to_string()))?;
     Ok(request)
+}
+
+/// As validation writes it; empty for the whole body.
+fn written(path: &Path) -> String {
+    path.iter().fold(String::new(), |path, segment| match segment {
+        Segment::Seq { index } => format!("{path}[{index}]"),
+        Segment::Map { key } | Segment::Enum { variant: key } => member(&path, key),
+        // What is no JSON has a fault of its syntax, which names no field.
+        Segment::Unknown => path,
+    })
 }
 
 fn explain(path: &str, error: &serde_json::Error) -> Malformed {
@@ -48,8 +58,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Malformed {
             let position = format!(" at line {} column {}", error.line(), error.column());
             let message = error.to_string();
             let message = message.strip_suffix(&position).unwrap_or(&message);
-            // serde_path_to_error calls the whole body `.`.
-            Malformed::Field(field_fault(if path == "." { "" } else { path }, message))
+            Malformed::Field(field_fault(path, message))
         }
         Category::Syntax | Category::Eof | Category::Io => Malformed::Syntax(error.to_string()),
     }
@@ -67,11 +76,11 @@ fn field_fault(path: &str, message: &str) -> InvalidField {
         return InvalidField::new(path, format!("is not a known field; allowed here are {allowed}"));
     }
     if let Some(name) = message.strip_prefix("missing field ") {
-        return InvalidField::new(join(path, name), "is required");
+        return InvalidField::new(member(path, name.trim_matches('`')), "is required");
     }
     if let Some(name) = message.strip_prefix("duplicate field ") {
         let name = name.trim_matches('`');
-        let path = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { join(path, name) };
+        let path = if path.rsplit('.').next() == Some(name) { path.to_owned() } else { member(path, name) };
         return InvalidField::new(path, "must not be given twice");
     }
     InvalidField::new(path, message)
@@ -79,11 +88,6 @@ fn field_fault(path: &str, message: &str) -> InvalidField {
 
 fn split<'a>(message: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
     message.strip_prefix(kind)?.rsplit_once(", expected ")
-}
-
-fn join(path: &str, name: &str) -> String {
-    let name = name.trim_matches('`');
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn allowed_name(allowed: &str) -> &str {

@@ -1,14 +1,16 @@
 //! Bodies: JSON in, read strictly and not beyond the limit, and JSON out.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
 use poem::http::header;
-use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -143,10 +145,6 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Faul
     let body: BoxBody<Bytes, io::Error> = body.take().map_err(|e| Fault::Other(e.to_string()))?.into();
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_bytes) {
-        // Who asks before sending gets the answer without having sent anything.
-        if !request.headers().contains_key(header::EXPECT) {
-            drain(body).await;
-        }
         return Err(Fault::BodyTooLarge { max_bytes });
     }
     let late = |_| Fault::BodyLate(BODY_TIMEOUT.as_secs());
@@ -158,7 +156,6 @@ async fn collect(mut body: BoxBody<Bytes, io::Error>, expected: u64, max_bytes: 
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Fault::BodyBroken)?.into_data() else { continue };
         if (bytes.len() + data.len()) as u64 > max_bytes {
-            drain(body).await;
             return Err(Fault::BodyTooLarge { max_bytes });
         }
         bytes.extend_from_slice(&data);
@@ -166,22 +163,62 @@ async fn collect(mut body: BoxBody<Bytes, io::Error>, expected: u64, max_bytes: 
     Ok(bytes)
 }
 
-/// Reads on and forgets: closing a socket with unread data resets it, and the answer is lost with it.
-async fn drain(mut body: BoxBody<Bytes, io::Error>) {
-    let read_on = async {
-        let mut left = DRAIN_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.into_data().map_or(0, |data| data.len() as u64));
-            if left == 0 {
-                return;
-            }
+/// The body of a request, to be read to its end by whoever answers, when the handler has not: closing a socket with
+/// unread data resets it, and the answer is lost with it; and the client's next request on this connection anyway.
+pub(super) struct Rest(Option<BoxBody<Bytes, io::Error>>);
+
+/// A body that two can read.
+struct Lent(Arc<Mutex<BoxBody<Bytes, io::Error>>>);
+
+impl Rest {
+    /// The request keeps its body.
+    pub(super) fn of(request: &mut Request) -> Self {
+        let body: BoxBody<Bytes, io::Error> = request.take_body().into();
+        // Who asks before sending gets the answer without having sent anything.
+        if body.is_end_stream() || request.headers().contains_key(header::EXPECT) {
+            request.set_body(body);
+            return Self(None);
         }
-    };
-    // Whoever is too slow or sends too much loses the answer; nothing else depends on it.
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, read_on).await;
+        let body = Arc::new(Mutex::new(body));
+        request.set_body(BoxBody::new(Lent(Arc::clone(&body))));
+        Self(Some(BoxBody::new(Lent(body))))
+    }
+
+    /// Reads on and forgets.
+    pub(super) async fn drain(self) {
+        let Some(mut body) = self.0 else { return };
+        let read_on = async {
+            let mut left = DRAIN_BYTES;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.into_data().map_or(0, |data| data.len() as u64));
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        // Whoever is too slow or sends too much loses the answer; nothing else depends on it.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, read_on).await;
+    }
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
 }
 
 /// Text that is no JSON.
-pub(super) fn text_response(content_type: &'static str, text: impl Into<Body>) -> Response {
+pub(super) fn text_response(content_type: &'static str, text: impl Into<poem::Body>) -> Response {
     Response::builder().content_type(content_type).body(text)
 }

@@ -13,6 +13,7 @@ use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, Method};
 use poem::{Endpoint, Request, Response};
 
+use super::body::Rest;
 use super::fault::Fault;
 use super::table::{Route, Table};
 use crate::metrics::Metrics;
@@ -41,12 +42,14 @@ impl Edge {
     }
 
     /// Always an answer.
-    pub(super) async fn answer(&self, request: Request) -> Response {
+    pub(super) async fn answer(&self, mut request: Request) -> Response {
         let started = Instant::now();
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let method = request.method().clone();
         let route = self.table.find(request.uri().path());
+        let rest = Rest::of(&mut request);
         let result = self.call(route, request).await;
+        rest.drain().await;
         self.finish(result, Asked { started, request_id, method, route })
     }
 

@@ -339,13 +339,13 @@ impl Task {
         };
         let mut events = Vec::new();
         if exit.timed_out && self.progress.timeout_at.is_none() {
-            events.push(self.timeout_event(exit.at.max(self.progress.updated_at)));
+            events.push(self.timeout_event(exit.at.min(outcome.finished_at)));
         }
         Ok(self.end(outcome, ran, events))
     }
 
     fn end(&self, outcome: Outcome, ran: Option<Running>, mut events: Vec<NewEvent>) -> Transition {
-        let at = outcome.finished_at.max(self.progress.updated_at);
+        let at = outcome.finished_at;
         if self.holds_reservation() {
             events.push(event(EventType::ResourceReleased, at, None, serde_json::to_value(self.demand()).ok()));
         }
@@ -359,7 +359,10 @@ impl Task {
         self.step(at, events, |p| p.state = State::Ended { outcome, ran })
     }
 
-    fn step(&self, at: Timestamp, events: Vec<NewEvent>, change: impl FnOnce(&mut Progress)) -> Transition {
+    /// No event is older than the one before it: a command may have started before the kill that is on record already,
+    /// and the wall clock may step back.
+    fn step(&self, at: Timestamp, mut events: Vec<NewEvent>, change: impl FnOnce(&mut Progress)) -> Transition {
+        events.iter_mut().for_each(|event| event.timestamp = event.timestamp.max(self.progress.updated_at));
         let mut progress = self.progress.clone();
         change(&mut progress);
         progress.revision += 1;

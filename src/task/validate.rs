@@ -42,6 +42,18 @@ impl InvalidField {
     }
 }
 
+/// The path of a member of `path`: a plain name behind a dot, any other key as a JSON string in brackets.
+#[must_use]
+pub fn member(path: &str, key: &str) -> String {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_plain = key.starts_with(begins) && key.chars().all(|c| begins(c) || c.is_ascii_digit());
+    match (is_plain, path) {
+        (true, "") => key.to_owned(),
+        (true, _) => format!("{path}.{key}"),
+        (false, _) => format!("{path}[{}]", serde_json::Value::from(key)),
+    }
+}
+
 type Checked<T> = Result<T, InvalidField>;
 
 impl Draft {
@@ -245,10 +257,7 @@ fn env_map(env: Option<BTreeMap<String, String>>) -> Checked<BTreeMap<String, St
 fn keyed(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
     for key in map.keys() {
         if key.is_empty() || key.contains('=') {
-            return Err(InvalidField::new(
-                format!("{path}[{key:?}]"),
-                "must have a key that is not empty and holds no `=`",
-            ));
+            return Err(InvalidField::new(member(path, key), "must have a key that is not empty and holds no `=`"));
         }
     }
     plain_map(path, map)
@@ -257,7 +266,7 @@ fn keyed(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, 
 fn plain_map(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
     for (key, value) in &map {
         if key.contains('\0') || value.contains('\0') {
-            return Err(InvalidField::new(format!("{path}[{key:?}]"), "must not hold a NUL character"));
+            return Err(InvalidField::new(member(path, key), "must not hold a NUL character"));
         }
     }
     Ok(map)
@@ -396,9 +405,18 @@ mod tests {
         let map = || Some(BTreeMap::from([("k".to_owned(), nul())]));
         assert_eq!(fault(Draft { program: Some(nul()), ..draft() }), "execution.program");
         assert_eq!(fault(Draft { args: Some(vec!["ok".into(), nul()]), ..draft() }), "execution.args[1]");
-        assert_eq!(fault(Draft { env: map(), ..draft() }), "execution.env[\"k\"]");
-        assert_eq!(fault(Draft { metadata: map(), ..draft() }), "metadata[\"k\"]");
+        assert_eq!(fault(Draft { env: map(), ..draft() }), "execution.env.k");
+        assert_eq!(fault(Draft { metadata: map(), ..draft() }), "metadata.k");
         assert_eq!(fault(Draft { tenant: Some(nul()), ..draft() }), "control_context.tenant");
+    }
+
+    #[test]
+    fn a_key_is_named_as_a_field_is_unless_it_would_be_misread() {
+        for (key, path) in [("K_1", "m.K_1"), ("a.b", "m[\"a.b\"]"), ("1", "m[\"1\"]"), ("", "m[\"\"]")] {
+            assert_eq!(member("m", key), path);
+        }
+        assert_eq!(member("m", "a\0\""), r#"m["a\u0000\""]"#);
+        assert_eq!((member("", "k"), member("", "a b")), ("k".to_owned(), "[\"a b\"]".to_owned()));
     }
 
     #[test]

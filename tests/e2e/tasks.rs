@@ -196,7 +196,11 @@ fn every_refusal_names_its_field_and_stores_nothing() {
         (json!({"execution": {"kind": "script"}}), "execution.script"),
         (json!({"execution": {"kind": "command", "program": "a\u{0}b"}}), "execution.program"),
         (json!({"execution": {"kind": "command", "program": "x", "args": ["a", 1]}}), "execution.args[1]"),
-        (json!({"execution": {"kind": "command", "program": "x", "env": {"A=B": "1"}}}), "execution.env"),
+        (json!({"execution": {"kind": "command", "program": "x", "env": {"A=B": "1"}}}), "execution.env[\"A=B\"]"),
+        (json!({"execution": {"kind": "command", "program": "x", "env": {"KEY": 1}}}), "execution.env.KEY"),
+        (json!({"execution": {"kind": "command", "program": "x", "env": {"KEY": "a\u{0}b"}}}), "execution.env.KEY"),
+        (command(json!({"metadata": {"a b": 1}})), "metadata[\"a b\"]"),
+        (command(json!({"metadata": {"a b": "a\u{0}b"}})), "metadata[\"a b\"]"),
         (json!({}), "execution"),
     ];
     for (request, field) in cases {

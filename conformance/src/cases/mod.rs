@@ -1,10 +1,12 @@
 //! The cases, one file for each area.
 
 mod document;
+mod generated;
 mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod model;
 mod resources;
 mod status;
 mod submit;
@@ -25,6 +27,9 @@ pub fn all() -> Vec<&'static Case> {
         resources::CASES,
         wait::CASES,
         document::CASES,
+        generated::CASES,
+        model::CASES,
+        generated::LAST,
         document::LAST,
     ]
     .into_iter()

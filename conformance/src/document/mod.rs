@@ -6,6 +6,7 @@ mod dialect;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -42,7 +43,7 @@ pub struct Document {
     value: Value,
     operations: Vec<Operation>,
     /// By the schema as it stands in the document.
-    validators: BTreeMap<String, Validator>,
+    validators: Mutex<BTreeMap<String, Arc<Validator>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,13 +109,10 @@ impl Document {
             return Err(format!("`openapi` is {:?}", value["openapi"]));
         }
         let operations = operations(&value)?;
-        let mut document = Self { value, operations, validators: BTreeMap::new() };
-        for schema in
-            document.operations.iter().flat_map(|operation| document.schemas_of(operation)).collect::<Vec<_>>()
-        {
-            let validator = document.compile(&schema)?;
-            document.validators.insert(schema.to_string(), validator);
-        }
+        let document = Self { value, operations, validators: Mutex::default() };
+        let mut schemas = document.operations.iter().flat_map(|operation| document.schemas_of(operation));
+        schemas.try_for_each(|schema| document.compile(&schema).map(drop))?;
+        drop(schemas);
         Ok(document)
     }
 
@@ -149,10 +147,16 @@ impl Document {
     }
 
     /// For a schema of the document, references included.
-    pub fn compile(&self, schema: &Value) -> Result<Validator, String> {
+    pub fn compile(&self, schema: &Value) -> Result<Arc<Validator>, String> {
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = schema.to_string();
+        if let Some(known) = validators.get(&name) {
+            return Ok(Arc::clone(known));
+        }
         let schema = dialect::stand_alone(schema, &self.value["components"]["schemas"]);
         let options = jsonschema::draft202012::options().should_validate_formats(true);
-        options.build(&schema).map_err(|error| format!("a schema cannot be used: {error}"))
+        let validator = options.build(&schema).map_err(|error| format!("a schema cannot be used: {error}"))?;
+        Ok(Arc::clone(validators.entry(name).or_insert(Arc::new(validator))))
     }
 
     /// How the exchange differs from the document; each as the sentence that ought to hold. Nothing for a path or a
@@ -186,7 +190,7 @@ impl Document {
         if is_json && serde_json::from_str::<Value>(&exchange.text).is_err() {
             return vec!["the body is JSON".to_owned()];
         }
-        let Some(validator) = self.validators.get(&media["schema"].to_string()) else { return Vec::new() };
+        let Ok(validator) = self.compile(&media["schema"]) else { return Vec::new() };
         let body = if is_json { &exchange.body } else { &text };
         validator.iter_errors(body).take(MAX_SCHEMA_FAULTS).map(|error| in_words(&error)).collect()
     }
@@ -204,7 +208,7 @@ impl Document {
             let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
             let is_number = self.resolve(&header["schema"])["type"] == json!("integer");
             let value = if is_number { serde_json::from_str(&text).unwrap_or(json!(text)) } else { json!(text) };
-            let Some(validator) = self.validators.get(&header["schema"].to_string()) else { continue };
+            let Ok(validator) = self.compile(&header["schema"]) else { continue };
             faults.extend(validator.iter_errors(&value).map(|error| format!("the header {name}: {error}")));
         }
         faults

@@ -1,16 +1,20 @@
 //! The suite itself: it passes on the runtime of this tree, and fails on a server that is none or that has a fault.
 
+mod generated;
 mod proxy;
 mod runtime;
 mod shapes;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::case::{Context, NotPassed};
 use crate::cases;
 use crate::report::{Report, Verdict};
+use crate::restart::Restart;
+pub use proxy::yes_man;
 use proxy::{Alteration, Passing};
 use runtime::Runtime;
 
@@ -27,8 +31,13 @@ fn reach(url: &str, spec: Option<Value>) -> Context {
 
 #[test]
 fn the_runtime_of_this_tree_conforms() {
-    let Some(runtime) = Runtime::start() else { return };
-    let context = reach(&runtime.url(), Some(committed_document()));
+    let Some(runtime) = Runtime::start().map(Arc::new) else { return };
+    let mut context = reach(&runtime.url(), Some(committed_document()));
+    let restarted = Arc::clone(&runtime);
+    context.restart = Some(Restart::new(move || {
+        restarted.restart();
+        Ok(())
+    }));
     let report = crate::check(&cases::all(), &context, Report::new(runtime.url(), 0, Vec::new()));
     assert_eq!(report.worst(), None, "see the report above");
     let skipped: Vec<_> = report.results().iter().filter(|result| result.verdict() == Verdict::Skipped).collect();
@@ -37,7 +46,8 @@ fn the_runtime_of_this_tree_conforms() {
 
 #[test]
 fn no_case_passes_on_a_server_that_says_yes_to_everything() {
-    let context = reach(&proxy::yes_man(), None);
+    let mut context = reach(&proxy::yes_man(), None);
+    context.restart = Some(Restart::new(|| Ok(())));
     for case in cases::all() {
         let outcome = (case.run)(&context);
         assert!(matches!(outcome, Err(NotPassed::Failed { .. })), "{}: {outcome:?}", case.id);

@@ -5,13 +5,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// On a free port, with a data directory of its own.
 pub struct Runtime {
-    process: Child,
+    process: Mutex<Child>,
     dir: tempfile::TempDir,
 }
 
@@ -25,20 +26,26 @@ impl Runtime {
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(binary);
-        command.args(["serve", "--listen-addr", "127.0.0.1:0", "--disable-cgroup", "--data-dir"]).arg(dir.path());
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXECGO_")) {
-            command.env_remove(name);
-        }
-        let log = fs::File::create(dir.path().join("log")).expect("a log");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+        let process = Mutex::new(spawn(&binary, dir.path(), "127.0.0.1:0"));
         Some(Self { process, dir })
+    }
+
+    /// Kills it and starts another one at the same address, over the same data.
+    pub fn restart(&self) {
+        let url = self.url();
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.kill().expect("it runs");
+        process.wait().expect("it is ours");
+        let address = url.strip_prefix("http://").expect("an address");
+        *process = spawn(&binary().expect("it was there"), self.dir.path(), address);
+        drop(process);
+        self.url();
     }
 
     /// Waits until the runtime has said where it is.
     pub fn url(&self) -> String {
         let until = Instant::now() + STARTS_WITHIN;
-        let announcement = format!("pid {}, ", self.process.id());
+        let announcement = format!("pid {}, ", self.process.lock().unwrap_or_else(PoisonError::into_inner).id());
         loop {
             let line = fs::read_to_string(self.dir.path().join("runtime.lock")).unwrap_or_default();
             if let Some(url) = line.strip_suffix('\n').and_then(|line| line.strip_prefix(&announcement)) {
@@ -58,14 +65,25 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
         // A task outlives its runtime, by design; a case that fails may leave one.
         let left = working_below(&self.data_dir());
         if !left.is_empty() {
             let _ = Command::new("kill").arg("-KILL").args(left).stderr(Stdio::null()).status();
         }
     }
+}
+
+fn spawn(binary: &Path, dir: &Path, address: &str) -> Child {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--listen-addr", address, "--disable-cgroup", "--data-dir"]).arg(dir);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXECGO_")) {
+        command.env_remove(name);
+    }
+    let log = fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it starts")
 }
 
 /// The binary named by `EXECGO_RUNTIME_BIN`, else the one that stands beside this test.

@@ -98,6 +98,33 @@ async fn a_body_that_is_too_large_is_answered_however_it_comes() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_wants_costs_no_connection() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let mut stream = connect(&server).await;
+    for (request, kind, status) in [
+        ("POST /nowhere", "application/json", 404),
+        ("PATCH /healthz", "application/json", 405),
+        ("POST /api/v1/tasks", "text/plain", 415),
+    ] {
+        let head = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sends");
+        let mut buffer = [0; 4096];
+        // Answered before it has come, the body would be taken for the next request, or end the connection.
+        let early = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut buffer)).await;
+        assert!(early.is_err(), "{request}: answered before the body came");
+        stream.write_all(b"12345").await.expect("sends");
+        let mut answer = String::new();
+        while !answer.ends_with("}}") {
+            let read = tokio::time::timeout(DEADLINE, stream.read(&mut buffer)).await.expect("an answer");
+            let length = read.expect("the connection is whole");
+            assert!(length > 0, "{request}: the connection has ended behind {answer:?}");
+            answer += std::str::from_utf8(&buffer[..length]).expect("text");
+        }
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_that_never_ends_is_given_up() {
     let server = live("127.0.0.1:0", Rules::default()).await;
     let started = Instant::now();

@@ -70,7 +70,7 @@ fn each_state_allows_exactly_these_steps() {
 }
 
 fn types(transition: &Transition) -> Vec<&'static str> {
-    transition.events().iter().map(|e| e.event_type.as_str()).collect()
+    transition.events.iter().map(|e| e.event_type.as_str()).collect()
 }
 
 #[test]
@@ -96,6 +96,15 @@ fn times_tell_the_truth_when_the_wall_clock_steps_back() {
     let finished_at = ended.outcome().expect("ended").finished_at;
     assert!(ended.head().created_at <= started_at && started_at <= finished_at && finished_at <= ended.updated_at());
     assert_eq!(finished_at.as_millis() - started_at.as_millis(), 100);
+}
+
+#[test]
+fn a_start_that_is_told_after_a_kill_is_not_an_older_event() {
+    let launching = Task::submit(new_task("t"), 1).task().launch(at(1500)).expect("queued").task().clone();
+    let asked = launching.request_kill(at(1510)).expect("launching").expect("first").task().clone();
+    let started = asked.start(&running(1509)).expect("launching");
+    assert_eq!(started.events[0].timestamp, at(1510));
+    assert_eq!(started.task().running().expect("it runs").started_at, at(1509));
 }
 
 #[test]
@@ -131,6 +140,8 @@ proptest! {
             let next = transition.task().clone();
             prop_assert_eq!(next.revision(), task.revision() + 1);
             prop_assert!(next.updated_at() >= task.updated_at());
+            let mut times = transition.events.iter().map(|event| event.timestamp);
+            prop_assert!(times.clone().is_sorted() && times.all(|time| (task.updated_at()..=next.updated_at()).contains(&time)));
             let json = serde_json::to_string(next.progress()).expect("serialises");
             prop_assert_eq!(&serde_json::from_str::<Progress>(&json).expect("parses"), next.progress());
             task = next;

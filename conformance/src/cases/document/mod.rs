@@ -8,6 +8,8 @@ mod parameters;
 use crate::case::{Case, Context, Level, NotPassed, Outcome, skipped};
 use crate::document::{Live, differences};
 
+pub use constraints::{lacks_means, refused};
+
 use Level::{Beyond, Must, Should};
 
 pub const CASES: &[Case] = &[
