@@ -1,10 +1,12 @@
 //! The cases, one file for each area.
 
 mod document;
+mod events;
 mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod plan;
 mod resources;
 mod status;
 mod submit;
@@ -19,6 +21,8 @@ pub fn all() -> Vec<&'static Case> {
         health::CASES,
         submit::CASES,
         status::CASES,
+        events::CASES,
+        plan::CASES,
         metadata::CASES,
         kill::CASES,
         limits::CASES,

@@ -8,7 +8,7 @@ use crate::case::sh;
 
 #[test]
 fn a_status_answer_keeps_its_shape() {
-    let Some(runtime) = Runtime::start() else { return };
+    let Some(runtime) = Runtime::start(&[]) else { return };
     let context = reach(&runtime.url(), None);
     let mut request = sh("echo out; exit 3");
     request["task_id"] = json!("shape");
