@@ -1,17 +1,20 @@
 //! The suite itself: it passes on the runtime of this tree, and fails on a server that is none or that has a fault.
 
-mod proxy;
+mod foreign;
 mod runtime;
 mod shapes;
 
 use std::path::Path;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use ureq::http::HeaderValue;
+use ureq::http::header::CONTENT_TYPE;
 
 use crate::case::{Context, NotPassed};
-use crate::cases;
+use crate::faults::proxy::{Passing, Server};
 use crate::report::{Report, Verdict};
-use proxy::{Alteration, Passing};
+use crate::{Target, cases, faults};
 use runtime::Runtime;
 
 /// The contract that the runtime of this tree is to keep.
@@ -22,7 +25,11 @@ pub fn committed_document() -> Value {
 
 /// Always the same inputs, and few of them: a test must not fail by chance.
 fn reach(url: &str, spec: Option<Value>) -> Context {
-    crate::reach(url, None, spec, 0).expect("somebody answers")
+    crate::reach(&target(url, spec)).expect("somebody answers")
+}
+
+const fn target(url: &str, spec: Option<Value>) -> Target<'_> {
+    Target { url, token: None, spec, seed: 0, patience: Duration::from_secs(60) }
 }
 
 #[test]
@@ -51,7 +58,15 @@ fn a_runtime_with_a_capacity_and_a_tenant_conforms() {
 
 #[test]
 fn no_case_passes_on_a_server_that_says_yes_to_everything() {
-    let context = reach(&proxy::yes_man(), None);
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    let yes = move |request| Passing {
+        status: 200,
+        headers: headers.clone().into_iter().collect(),
+        body: b"{}".to_vec(),
+        ..request
+    };
+    let server = Server::start(yes).expect("a free port");
+    let context = reach(&server.url(), None);
     for case in cases::all() {
         let outcome = (case.run)(&context);
         assert!(matches!(outcome, Err(NotPassed::Failed { .. })), "{}: {outcome:?}", case.id);
@@ -83,147 +98,9 @@ fn every_case_names_a_section_of_the_reference() {
     }
 }
 
-/// A fault, what makes it, and a case that must see it.
-const FAULTS: [(&str, &str, Alteration); 13] = [
-    (
-        "an answer of a success lacks a field",
-        "document.answers",
-        answer(|it| it.json(|body| drop_field(body, "updated_at"))),
-    ),
-    (
-        "a field has another type",
-        "document.every-answer",
-        answer(|it| it.json(|body| replace(body, "version", &json!(1)))),
-    ),
-    (
-        "an absent field is null",
-        "document.answers",
-        answer(|it| {
-            if it.path.starts_with("/api/v1/tasks/") && it.method == "GET" {
-                it.json(|body| add(body, "exit_signal", Value::Null));
-            }
-        }),
-    ),
-    (
-        "a time is no time",
-        "document.answers",
-        answer(|it| it.json(|body| replace(body, "finished_at", &json!("soon")))),
-    ),
-    ("a header is gone", "document.answers", answer(|it| drop(it.headers.remove("x-request-id")))),
-    (
-        "a failure lacks details",
-        "status.unknown-task",
-        answer(|it| it.json(|body| drop_field(&mut body["error"], "details"))),
-    ),
-    (
-        "a content type is another",
-        "document.answers",
-        answer(|it| {
-            it.headers.insert("content-type", "text/html".parse().expect("a value"));
-        }),
-    ),
-    (
-        "a reading breaks",
-        "submit.success",
-        answer(|it| {
-            if it.path.ends_with("/events") {
-                it.status = 500;
-            }
-        }),
-    ),
-    (
-        "an unknown field is let through",
-        "document.unknown-fields",
-        request(|it| {
-            it.json(|body| {
-                drop_field(body, "no_such_field");
-                drop_field(&mut body["limits"], "no_such_field");
-            })
-        }),
-    ),
-    (
-        "a bound is not kept",
-        "document.minimum",
-        request(|it| {
-            it.json(|body| {
-                if body["limits"]["wall_time_ms"] == json!(0) {
-                    body["limits"]["wall_time_ms"] = json!(1);
-                }
-            })
-        }),
-    ),
-    (
-        "a fault is told of another field",
-        "document.pattern",
-        answer(|it| {
-            it.json(|body| {
-                if it_is(body, "invalid_input") {
-                    body["error"]["message"] = json!("something is wrong");
-                }
-            })
-        }),
-    ),
-    (
-        "the ledger does not add up",
-        "resources.law",
-        answer(|it| {
-            it.json(|body| {
-                if let Some(slots) = body["available"]["task_slots"].as_u64() {
-                    body["available"]["task_slots"] = json!(slots + 1);
-                }
-            })
-        }),
-    ),
-    (
-        "the document promises less",
-        "document.kept",
-        answer(|it| {
-            if it.path == "/openapi.json" {
-                it.json(|body| drop_field(&mut body["paths"], "/readyz"));
-            }
-        }),
-    ),
-];
-
-const fn answer(answer: fn(&mut Passing)) -> Alteration {
-    Alteration { request: |_| (), answer }
-}
-
-const fn request(request: fn(&mut Passing)) -> Alteration {
-    Alteration { request, answer: |_| () }
-}
-
-fn drop_field(body: &mut Value, name: &str) {
-    body.as_object_mut().map(|object| object.remove(name));
-}
-
-fn replace(body: &mut Value, name: &str, value: &Value) {
-    if let Some(old) = body.get_mut(name) {
-        *old = value.clone();
-    }
-}
-
-fn add(body: &mut Value, name: &str, value: Value) {
-    body.as_object_mut().map(|object| object.insert(name.to_owned(), value));
-}
-
-fn it_is(body: &Value, code: &str) -> bool {
-    body["error"]["code"] == code
-}
-
 #[test]
-fn a_runtime_with_a_fault_is_found() {
+fn every_built_in_fault_is_caught() {
     let Some(runtime) = Runtime::start(&[]) else { return };
-    let all = cases::all();
-    let case = |id: &str| *all.iter().find(|case| case.id == id).expect("a case of the suite");
-    for (fault, id, alteration) in FAULTS {
-        let context = reach(&proxy::before(runtime.url(), alteration), Some(committed_document()));
-        let outcome = (case(id).run)(&context);
-        assert!(matches!(outcome, Err(NotPassed::Failed(_))), "{fault} is not seen by {id}: {outcome:?}");
-    }
-    // The proxy by itself is none of the faults.
-    let context = reach(&proxy::before(runtime.url(), answer(|_| ())), Some(committed_document()));
-    for (_, id, _) in FAULTS {
-        (case(id).run)(&context).unwrap_or_else(|outcome| panic!("{id} fails with nothing altered: {outcome:?}"));
-    }
+    let url = runtime.url();
+    assert!(faults::prove(&target(&url, Some(committed_document()))).expect("somebody answers"), "see the table above");
 }
