@@ -130,7 +130,10 @@ pub const FAULTS: &[Mutation] = &[
         accept_if(it, |sent| sent["limits"]["wall_time_ms"].is_string());
     }),
     answer("an unknown mode is taken for the default", "document.enum", |it, _| {
-        accept_if(it, |sent| sent["policy"]["capability_mode"].is_string());
+        accept_if(it, |sent| {
+            let mode = &sent["policy"]["capability_mode"];
+            mode.is_string() && mode != "adaptive" && mode != "strict"
+        });
     }),
     answer("a limit beyond the largest integer is accepted", "document.maximum", |it, _| {
         accept_if(it, |sent| sent["limits"]["wall_time_ms"].as_f64().is_some_and(|ms| ms > 9_007_199_254_740_991.0));
