@@ -102,5 +102,8 @@ fn every_case_names_a_section_of_the_reference() {
 fn every_built_in_fault_is_caught() {
     let Some(runtime) = Runtime::start(&[]) else { return };
     let url = runtime.url();
-    assert!(faults::prove(&target(&url, Some(committed_document()))).expect("somebody answers"), "see the table above");
+    let tally = faults::prove(&target(&url, Some(committed_document()))).expect("somebody answers");
+    assert_eq!(tally.missed, 0, "see the table above");
+    // A machine may have nothing that limits processes.
+    assert!(tally.caught > 100 && tally.idle <= 1, "{tally:?}");
 }

@@ -100,16 +100,6 @@ pub const FAULTS: &[Mutation] = &[
         },
     ),
     lie(
-        "one namespace of a sandbox is the host's",
-        "plan.sandbox",
-        |sent| {
-            if sent["sandbox"]["profile"] == "linux_sandbox" {
-                sent["sandbox"]["namespaces"] = json!({"ipc": false});
-            }
-        },
-        |_, _| (),
-    ),
-    lie(
         "a task with the host's network is said to have none",
         "plan.network",
         |sent| {
