@@ -22,7 +22,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dispatcher", &["metrics", "store", "scheduler", "ledger", "launcher", "shim", "sandbox", "task", "sys"]),
     ("server", &["api", "dispatcher", "store", "capability", "config", "metrics", "ledger", "task"]),
     ("cli", &["server", "api", "dispatcher", "store", "capability", "config", "metrics", "task"]),
-    ("main", &["cli", "launcher", "capability"]),
+    ("fuzz", &["api", "config", "launcher", "shim", "task"]),
+    ("lib", &["cli", "launcher", "capability"]),
+    ("main", &[]),
 ];
 
 struct Source {
