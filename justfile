@@ -68,6 +68,23 @@ conformance URL='' *ARGS: _build
 bench WHAT='runtime' *ARGS:
     cargo bench --bench "$1" -- "${@:2}"
 
+# Feeds the parsers with made-up input, each TARGET for SECONDS; --list names the targets
+fuzz TARGET='all' SECONDS='60': _fuzz-tools
+    #!/usr/bin/env bash
+    set -euo pipefail
+    all=$(cargo fuzz list --fuzz-dir tests/fuzz)
+    if [[ $1 == --list ]]; then
+        echo "$all"
+        exit
+    fi
+    [[ $1 == all ]] || all=$1
+    for name in $all; do
+        corpus={{ target }}/fuzz/corpus/$name
+        mkdir -p "$corpus"
+        cargo fuzz run --fuzz-dir tests/fuzz --target-dir {{ target }}/fuzz --sanitizer none "$name" "$corpus" \
+            "tests/fuzz/seeds/$name" -- -max_total_time="$2" -timeout=10
+    done
+
 # Does all that a change must pass, as on a new machine
 ci:
     .ci/run
@@ -78,6 +95,9 @@ _build:
 
 _check-tools: (_has "typos") (_has "taplo")
     @cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny@0.20.2" >&2; exit 1; }
+
+_fuzz-tools:
+    @cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install --locked cargo-fuzz@0.13.2" >&2; exit 1; }
 
 _openapi-tools: (_has "openapi-spec-validator") (_has "schemathesis")
 

@@ -22,8 +22,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dispatcher", &["metrics", "store", "scheduler", "ledger", "launcher", "shim", "sandbox", "task", "sys"]),
     ("server", &["api", "dispatcher", "store", "capability", "config", "metrics", "ledger", "task"]),
     ("cli", &["server", "api", "dispatcher", "store", "capability", "config", "metrics", "task"]),
+    ("fuzz", &["api", "config", "launcher", "shim", "task"]),
     ("init", &["sys"]),
-    ("main", &["cli", "launcher", "capability", "init"]),
+    ("lib", &["cli", "launcher", "capability", "init"]),
+    ("main", &[]),
 ];
 
 struct Source {

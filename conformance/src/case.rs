@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, Exchange};
+use crate::client::{ANSWERED, Client, Exchange, Patience};
 use crate::document::{Document, Documents};
 use crate::restart::Restart;
 
-/// How long a task that ends by itself may take, on a machine that is busy with other things.
-pub const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at a task; a runtime need not know how to wait.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Generated inputs for a rule, unless told otherwise; each may cost a task.
@@ -57,6 +55,14 @@ pub struct Fault {
     pub response: String,
 }
 
+impl NotPassed {
+    /// Whether the server said nothing where it ought to.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Failed(faults) if faults.iter().any(|fault| fault.rule == ANSWERED))
+    }
+}
+
 impl From<Fault> for NotPassed {
     fn from(fault: Fault) -> Self {
         Self::Failed(vec![fault])
@@ -101,6 +107,8 @@ pub struct Context {
     pub inputs: u32,
     /// How the runtime is restarted, where the suite may.
     pub restart: Option<Restart>,
+    /// How long a case waits for what must come by itself.
+    pub patience: Patience,
     /// Makes the ids of this run unlike those of any other.
     run: u64,
     next_id: AtomicU64,
@@ -108,13 +116,22 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
-        Self { client, documents, seed, inputs: INPUTS, restart: None, run, next_id: AtomicU64::new(0) }
+    pub const fn new(client: Client, documents: Documents, patience: Duration, seed: u64, run: u64) -> Self {
+        Self {
+            client,
+            documents,
+            seed,
+            inputs: INPUTS,
+            restart: None,
+            patience: Patience::new(patience),
+            run,
+            next_id: AtomicU64::new(0),
+        }
     }
 
     /// What the answers are held against; without it there is nothing to check.
     pub fn document(&self) -> Result<&Document, NotPassed> {
-        self.client.document().ok_or_else(|| self.documents.missing())
+        self.client.document().map(AsRef::as_ref).ok_or_else(|| self.documents.missing())
     }
 
     /// A `task_id` that no task has.
@@ -146,7 +163,7 @@ impl Context {
 
     /// Submits a request, and again for as long as the queue is full.
     pub fn offer(&self, request: &Value) -> Result<Exchange, NotPassed> {
-        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        let deadline = Instant::now() + self.patience.get();
         loop {
             let answer = self.client.post("/api/v1/tasks", request)?;
             if answer.status != 429 || Instant::now() > deadline {
@@ -165,15 +182,16 @@ impl Context {
 
     /// The status of the ended task.
     pub fn ended(&self, id: &str) -> Result<Exchange, NotPassed> {
-        self.until(id, TASK_ENDS_WITHIN, &["success", "failed", "cancelled"])
+        self.until(id, &["success", "failed", "cancelled"])
     }
 
     /// The status once the task runs.
     pub fn running(&self, id: &str) -> Result<Exchange, NotPassed> {
-        self.until(id, TASK_ENDS_WITHIN, &["running"])
+        self.until(id, &["running"])
     }
 
-    fn until(&self, id: &str, within: Duration, wanted: &[&str]) -> Result<Exchange, NotPassed> {
+    fn until(&self, id: &str, wanted: &[&str]) -> Result<Exchange, NotPassed> {
+        let within = self.patience.get();
         let deadline = Instant::now() + within;
         loop {
             let status = self.status(id)?;
@@ -183,6 +201,9 @@ impl Context {
             }
             let may_still = is == "accepted" || is == "running" && !wanted.contains(&"running");
             let in_time = Instant::now() < deadline;
+            if !in_time {
+                self.patience.halve();
+            }
             status
                 .expect(may_still && in_time, &format!("the task becomes {} within {within:?}", wanted.join(" or ")))?;
             std::thread::sleep(LOOK_EVERY);

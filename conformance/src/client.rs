@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use ureq::http::{HeaderMap, Method, Request, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
 use crate::case::{Fault, NotPassed, Outcome};
 use crate::document::Document;
 
-/// Longer than any wait that a case asks for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+/// Never less, however often it was in vain.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+/// The rule of a request that got none, or half of one.
+pub const ANSWERED: &str = "every request is answered";
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// Of a body that is kept as evidence; enough for every request that a case writes by hand.
 const MAX_EVIDENCE_BYTES: usize = 16 << 10;
@@ -29,9 +31,33 @@ pub struct Client {
     /// `Bearer …`, never shown.
     token: Option<HeaderValue>,
     /// Every exchange is held against it, whatever the case looks at.
-    document: Option<Document>,
+    document: Option<Arc<Document>>,
+    /// How long an answer may take; see [`Patience`].
+    patience: Patience,
     /// What the document does not allow: the first of each kind.
     undocumented: Mutex<BTreeMap<String, Fault>>,
+}
+
+/// How long something that must come is waited for: half as long after each time in vain, so that a run ends soon where
+/// nothing comes at all.
+#[derive(Debug)]
+pub struct Patience(Mutex<Duration>);
+
+impl Patience {
+    #[must_use]
+    pub const fn new(within: Duration) -> Self {
+        Self(Mutex::new(within))
+    }
+
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn halve(&self) {
+        let mut within = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *within = (*within / 2).max(LEAST_PATIENCE);
+    }
 }
 
 /// What is sent.
@@ -98,7 +124,7 @@ impl Call {
 
 impl Client {
     #[must_use]
-    pub fn new(base: &str) -> Self {
+    pub fn new(base: &str, patience: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -106,10 +132,16 @@ impl Client {
             .proxy(None)
             .allow_non_standard_methods(true)
             .user_agent(concat!("execgo-conformance/", env!("CARGO_PKG_VERSION")))
-            .timeout_global(Some(ANSWER_WITHIN))
             .build();
         let base = base.trim_end_matches('/').to_owned();
-        Self { agent: config.into(), base, token: None, document: None, undocumented: Mutex::default() }
+        Self {
+            agent: config.into(),
+            base,
+            token: None,
+            document: None,
+            patience: Patience::new(patience),
+            undocumented: Mutex::default(),
+        }
     }
 
     /// Sends the token with every request.
@@ -122,12 +154,12 @@ impl Client {
     }
 
     /// From now on every exchange is held against the document.
-    pub fn hold_against(&mut self, document: Document) {
+    pub fn hold_against(&mut self, document: Arc<Document>) {
         self.document = Some(document);
     }
 
     #[must_use]
-    pub const fn document(&self) -> Option<&Document> {
+    pub const fn document(&self) -> Option<&Arc<Document>> {
         self.document.as_ref()
     }
 
@@ -139,7 +171,8 @@ impl Client {
 
     /// Whether anybody answers at all; whatever the answer is.
     pub fn reach(&self) -> Result<(), String> {
-        let answer = self.agent.get(format!("{}/healthz", self.base)).call();
+        let within = Some(self.patience.get());
+        let answer = self.agent.get(format!("{}/healthz", self.base)).config().timeout_global(within).build().call();
         answer.map(drop).map_err(|error| format!("nobody answers at {}: {error}", self.base))
     }
 
@@ -156,8 +189,13 @@ impl Client {
     }
 
     pub fn send(&self, call: Call) -> Result<Exchange, NotPassed> {
-        let exchange = read(call.clone(), self.answer(&call)).map_err(|error| {
-            let rule = "every request is answered".to_owned();
+        let begun = Instant::now();
+        let within = self.patience.get();
+        let exchange = read(call.clone(), self.answer(&call, within)).map_err(|error| {
+            if begun.elapsed() >= within {
+                self.patience.halve();
+            }
+            let rule = ANSWERED.to_owned();
             NotPassed::from(Fault { rule, request: call.shown(), response: error.to_string() })
         })?;
         if let Some(document) = &self.document {
@@ -177,8 +215,9 @@ impl Client {
         let authority = self.base.strip_prefix("http://").unwrap_or(&self.base).split('/').next().unwrap_or_default();
         let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
         let mut stream = TcpStream::connect(authority)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+        let within = Some(self.patience.get());
+        stream.set_read_timeout(within)?;
+        stream.set_write_timeout(within)?;
         // Who has heard enough may close before all is said.
         let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
         let (mut answer, mut part) = (Vec::new(), [0; 4096]);
@@ -199,7 +238,7 @@ impl Client {
         self.base.starts_with("http://")
     }
 
-    fn answer(&self, call: &Call) -> Result<Response<Body>, ureq::Error> {
+    fn answer(&self, call: &Call, within: Duration) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
@@ -208,9 +247,13 @@ impl Client {
             }
         }
         match &call.body {
-            Some(body) => self.agent.run(request.body(body.as_slice())?),
-            None => self.agent.run(request.body(())?),
+            Some(body) => self.run(request.body(body.as_slice())?, within),
+            None => self.run(request.body(())?, within),
         }
+    }
+
+    fn run(&self, request: Request<impl AsSendBody>, within: Duration) -> Result<Response<Body>, ureq::Error> {
+        self.agent.run(self.agent.configure_request(request).timeout_global(Some(within)).build())
     }
 }
 

@@ -5,6 +5,7 @@ mod case;
 mod cases;
 mod client;
 mod document;
+mod faults;
 mod fields;
 mod generate;
 mod model;
@@ -18,21 +19,23 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use serde_json::Value;
 
-use case::{Case, Context, Level};
+use case::{Case, Context, Fault, Level, NotPassed};
 use client::Client;
 use document::Documents;
-use report::{Report, Target};
+use report::Report;
 use restart::Restart;
 
 const A_MUST_FAILED: u8 = 1;
 /// Bad usage, or nobody answers at the URL: nothing was checked.
 const NOTHING_CHECKED: u8 = 2;
 const A_SHOULD_FAILED: u8 = 3;
+/// Cases in a row that got no answer. Nobody is there any more, and hundreds of them would take hours to find out.
+const GIVE_UP_AFTER: u32 = 5;
 
 /// Checks an ExecGo runtime against the contract.
 ///
@@ -75,9 +78,17 @@ struct Args {
 
     /// Writes the result into a file as `text`, `json`, `junit` or `markdown`; may be given again
     #[arg(long, value_name = "FORMAT=FILE")]
-    report: Vec<Target>,
+    report: Vec<report::Target>,
 
-    /// Prints the cases and checks nothing
+    /// How long an answer, or a task that ends by itself, may take; half as long after each time in vain
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    patience: u64,
+
+    /// Proves that the suite bites: puts built-in faults in front of the runtime, each of which its case must see
+    #[arg(long, conflicts_with_all = ["only", "known", "report"])]
+    prove: bool,
+
+    /// Prints the cases and checks nothing; with --prove, the faults and their cases
     #[arg(long)]
     list: bool,
 }
@@ -99,11 +110,22 @@ fn run(args: &Args) -> Result<ExitCode, String> {
         selected(cases::all(), std::slice::from_ref(id)).map_err(|_| format!("--known {id}: no case has this id"))?;
     }
     let Some(url) = args.url.as_deref().filter(|_| !args.list) else {
+        if args.prove {
+            faults::list();
+            return Ok(ExitCode::SUCCESS);
+        }
         cases.iter().for_each(|case| report::list(case));
         return Ok(ExitCode::SUCCESS);
     };
     let spec = args.spec.as_deref().map(document_of).transpose()?;
-    let mut context = reach(url, args.token.as_deref(), spec, args.seed.unwrap_or_else(nanos_now))?;
+    let seed = args.seed.unwrap_or_else(nanos_now);
+    let patience = Duration::from_secs(args.patience);
+    let target = Target { url, token: args.token.as_deref(), spec, seed, patience };
+    if args.prove {
+        let bites = faults::prove(&target)?.missed == 0;
+        return Ok(if bites { ExitCode::SUCCESS } else { ExitCode::from(A_MUST_FAILED) });
+    }
+    let mut context = reach(&target)?;
     context.inputs = args.inputs;
     context.restart = args.restart.clone().map(Restart::by_command);
     println!("{url}, seed {}", context.seed);
@@ -117,22 +139,61 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     })
 }
 
-/// Everything that the cases need of the runtime at `url`.
-fn reach(url: &str, token: Option<&str>, spec: Option<Value>, seed: u64) -> Result<Context, String> {
-    let mut client = Client::new(url);
-    token.map_or(Ok(()), |token| client.authorize(token))?;
+/// What is checked.
+#[derive(Clone, Debug)]
+struct Target<'a> {
+    url: &'a str,
+    token: Option<&'a str>,
+    /// Of `--spec`.
+    spec: Option<Value>,
+    seed: u64,
+    patience: Duration,
+}
+
+/// Everything that the cases need of the runtime.
+fn reach(target: &Target<'_>) -> Result<Context, String> {
+    let mut client = target.client()?;
     client.reach()?;
-    let documents = Documents::load(&mut client, spec)?;
-    Ok(Context::new(client, documents, seed, nanos_now()))
+    let documents = Documents::load(&mut client, target.spec.clone())?;
+    Ok(Context::new(client, documents, target.patience, target.seed, nanos_now()))
+}
+
+impl Target<'_> {
+    fn client(&self) -> Result<Client, String> {
+        let mut client = Client::new(self.url, self.patience);
+        self.token.map_or(Ok(()), |token| client.authorize(token))?;
+        Ok(client)
+    }
+
+    /// As it is for another context: its documents need not be read and compiled again.
+    fn like(&self, other: &Context) -> Result<Context, String> {
+        let mut client = self.client()?;
+        if let Some(document) = other.client.document() {
+            client.hold_against(document.clone());
+        }
+        Ok(Context::new(client, other.documents.clone(), self.patience, self.seed, nanos_now()))
+    }
 }
 
 fn check(cases: &[&'static Case], context: &Context, mut report: Report) -> Report {
+    let mut unanswered = 0;
     for case in cases {
         let begun = Instant::now();
-        let outcome = (case.run)(context);
+        let outcome = if unanswered < GIVE_UP_AFTER { (case.run)(context) } else { Err(not_run()) };
+        match &outcome {
+            Err(failed) if failed.is_unanswered() => unanswered += 1,
+            // It says nothing of the server.
+            Err(NotPassed::Skipped { .. }) => {}
+            Ok(()) | Err(NotPassed::Failed(_)) => unanswered = 0,
+        }
         report.add(case, outcome, begun.elapsed());
     }
     report
+}
+
+fn not_run() -> NotPassed {
+    let response = format!("none to {GIVE_UP_AFTER} cases in a row; this one was not run");
+    Fault { rule: client::ANSWERED.to_owned(), request: "none".to_owned(), response }.into()
 }
 
 fn document_of(file: &Path) -> Result<Value, String> {

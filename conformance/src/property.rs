@@ -102,9 +102,11 @@ mod tests {
 
     const NOBODY: &str = "http://127.0.0.1:1";
 
+    const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
     fn context_at(url: &str, seed: u64) -> Context {
         let documents = Documents { live: Live::Absent, spec: None };
-        Context::new(Client::new(url), documents, seed, 0)
+        Context::new(Client::new(url, WITHIN), documents, WITHIN, seed, 0)
     }
 
     fn context(seed: u64) -> Context {
@@ -136,7 +138,8 @@ mod tests {
     #[test]
     fn a_failure_shows_the_smallest_input_as_it_is_kept() {
         let strategy = 0_u32..1_000_000;
-        let alive = context_at(&crate::tests::yes_man(), 7);
+        let server = crate::tests::yes_man();
+        let alive = context_at(&server.url(), 7);
         let outcome = holds_for(&alive, &[], "a.case", 50, &strategy, |input| is_below(1000, *input));
         let Err(NotPassed::Failed(faults)) = outcome else { panic!("{outcome:?}") };
         let entry = json!({"case": "a.case", "why": "below 1000", "input": 1000});

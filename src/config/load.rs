@@ -67,6 +67,16 @@ pub fn check(path: &Path) -> Result<(), Invalid> {
     combine(vec![defaults(), layer], Vec::new()).map(drop)
 }
 
+/// As [`check`], of text that is at hand.
+///
+/// # Errors
+/// Every fault in it.
+#[cfg(fuzzing)]
+pub fn check_text(text: &str) -> Result<(), Invalid> {
+    let layer = file::parse(text, Origin::Default).map_err(Invalid)?;
+    combine(vec![defaults(), layer], Vec::new()).map(drop)
+}
+
 /// The configuration when nobody says anything.
 #[must_use]
 pub fn default_config() -> Config {

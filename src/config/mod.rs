@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use flags::Flags;
+#[cfg(fuzzing)]
+pub use load::check_text;
 pub use load::{Effective, Loaded, check, load};
 
 use crate::ledger::Capacity;

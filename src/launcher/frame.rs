@@ -54,8 +54,7 @@ impl FrameBuffer {
     pub fn fill(&mut self, mut source: impl Read) -> io::Result<bool> {
         self.forget_taken();
         let end = self.bytes.len();
-        let missing = self.frame_end().unwrap_or(0).saturating_sub(end);
-        self.bytes.resize(end + missing.clamp(CHUNK, MAX_BYTES), 0);
+        self.bytes.resize(end + CHUNK, 0);
         let result = source.read(&mut self.bytes[end..]);
         self.bytes.truncate(end + result.as_ref().map_or(0, |n| *n));
         Ok(result? > 0)

@@ -2,7 +2,7 @@
 //! It knows neither configuration nor database.
 
 mod client;
-mod frame;
+pub mod frame;
 mod orphans;
 pub mod outbox;
 mod process;

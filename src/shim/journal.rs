@@ -98,8 +98,16 @@ impl Journal {
 /// # Errors
 /// The file cannot be read, or a newer version wrote to it.
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
+    let file = File::open(path).map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+    read_from(BufReader::new(file), path)
+}
+
+/// As [`read`], of what an open file holds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(mut reader: impl BufRead, path: &Path) -> Result<Contents, JournalError> {
     let failed = |source| JournalError::Read { path: path.to_owned(), source };
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let mut contents = Contents::default();
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
@@ -127,7 +135,11 @@ enum Line {
     Newer(u32),
 }
 
-fn encode(record: &Record) -> io::Result<Vec<u8>> {
+/// The line of a record.
+///
+/// # Errors
+/// None that is known: every record can be written as JSON.
+pub fn encode(record: &Record) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(record)?;
     let mut line = format!("{:08x} ", crc32fast::hash(&json)).into_bytes();
     line.extend_from_slice(&json);

@@ -1,12 +1,14 @@
 //! The cases, one file for each area.
 
 mod document;
+mod events;
 mod generated;
 mod health;
 mod kill;
 mod limits;
 mod metadata;
 mod model;
+mod plan;
 mod resources;
 mod status;
 mod submit;
@@ -21,6 +23,8 @@ pub fn all() -> Vec<&'static Case> {
         health::CASES,
         submit::CASES,
         status::CASES,
+        events::CASES,
+        plan::CASES,
         metadata::CASES,
         kill::CASES,
         limits::CASES,

@@ -22,14 +22,14 @@ const LIVE: &str = "/openapi.json";
 const MAX_SCHEMA_FAULTS: usize = 3;
 
 /// The document that the runtime serves, and the one that it is to keep.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Documents {
     pub live: Live,
     /// Of `--spec`.
     pub spec: Option<Value>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Live {
     Served(Value),
     /// It serves none, which it need not.
@@ -66,7 +66,7 @@ impl Documents {
             (None, Live::Absent | Live::Broken(_)) => None,
         };
         if let Some(used) = used {
-            client.hold_against(used);
+            client.hold_against(Arc::new(used));
         }
         Ok(Self { live, spec })
     }

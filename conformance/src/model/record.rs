@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::walk::{Action, Step, Walk, Work};
-use crate::case::{Context, Fault, LOOK_EVERY, NotPassed, Outcome, TASK_ENDS_WITHIN, skipped};
+use crate::case::{Context, Fault, LOOK_EVERY, NotPassed, Outcome, skipped};
 use crate::client::Exchange;
 
 #[derive(Debug)]
@@ -203,7 +203,7 @@ impl Play<'_> {
             NotPassed::from(Fault { rule, request, response })
         };
         restart.run().map_err(fault)?;
-        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        let deadline = Instant::now() + self.context.patience.get();
         while let Err(error) = self.context.client.reach() {
             if Instant::now() > deadline {
                 return Err(fault(error));

@@ -12,13 +12,14 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// On a free port, with a data directory of its own.
 pub struct Runtime {
+    flags: Vec<String>,
     process: Mutex<Child>,
     dir: tempfile::TempDir,
 }
 
 impl Runtime {
-    /// `None`, said aloud, when there is no binary to start.
-    pub fn start() -> Option<Self> {
+    /// With these flags. `None`, said aloud, when there is no binary to start.
+    pub fn start(flags: &[&str]) -> Option<Self> {
         let Some(binary) = binary() else {
             // Not `eprintln!`: the harness would keep it for itself.
             let told = "SKIPPED: no runtime to ask; build the workspace or set EXECGO_RUNTIME_BIN";
@@ -26,8 +27,8 @@ impl Runtime {
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let process = Mutex::new(spawn(&binary, dir.path(), "127.0.0.1:0"));
-        Some(Self { process, dir })
+        let process = Mutex::new(spawn(&binary, dir.path(), "127.0.0.1:0", flags));
+        Some(Self { flags: flags.iter().map(|flag| (*flag).to_owned()).collect(), process, dir })
     }
 
     /// Kills it and starts another one at the same address, over the same data.
@@ -37,7 +38,8 @@ impl Runtime {
         process.kill().expect("it runs");
         process.wait().expect("it is ours");
         let address = url.strip_prefix("http://").expect("an address");
-        *process = spawn(&binary().expect("it was there"), self.dir.path(), address);
+        let flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
+        *process = spawn(&binary().expect("it was there"), self.dir.path(), address, &flags);
         drop(process);
         self.url();
     }
@@ -76,9 +78,9 @@ impl Drop for Runtime {
     }
 }
 
-fn spawn(binary: &Path, dir: &Path, address: &str) -> Child {
+fn spawn(binary: &Path, dir: &Path, address: &str, flags: &[&str]) -> Child {
     let mut command = Command::new(binary);
-    command.args(["serve", "--listen-addr", address, "--disable-cgroup", "--data-dir"]).arg(dir);
+    command.args(["serve", "--listen-addr", address, "--disable-cgroup", "--data-dir"]).arg(dir).args(flags);
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXECGO_")) {
         command.env_remove(name);
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::case::{Case, Context, LOOK_EVERY, Level, Outcome, TASK_ENDS_WITHIN};
+use crate::case::{Case, Context, LOOK_EVERY, Level, Outcome};
 
 use Level::Must;
 
@@ -33,7 +33,7 @@ fn expect_alive(context: &Context) -> Outcome {
 
 /// Every task of this run has ended, also those that nobody asked for again.
 fn nothing_left(context: &Context) -> Outcome {
-    let deadline = Instant::now() + TASK_ENDS_WITHIN;
+    let deadline = Instant::now() + context.patience.get();
     loop {
         let resources = context.client.get("/api/v1/runtime/resources")?;
         let active = resources.body["active_reservations"].as_array();

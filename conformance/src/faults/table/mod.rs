@@ -1,0 +1,26 @@
+//! The faults, one file for each area of cases.
+
+mod answers;
+mod document;
+mod events;
+mod generated;
+mod plan;
+mod resources;
+mod status;
+mod submit;
+
+use super::mutation::Mutation;
+
+pub fn all() -> impl Iterator<Item = Mutation> {
+    let tables = [
+        answers::FAULTS,
+        submit::FAULTS,
+        status::FAULTS,
+        events::FAULTS,
+        plan::FAULTS,
+        resources::FAULTS,
+        document::FAULTS,
+        generated::FAULTS,
+    ];
+    tables.into_iter().flatten().copied()
+}
