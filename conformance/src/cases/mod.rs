@@ -1,11 +1,18 @@
 //! The cases, one file for each area.
 
+mod command;
 mod document;
 mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod outcomes;
+mod output;
+mod protocol;
+mod queue;
+mod refused;
 mod resources;
+mod script;
 mod status;
 mod submit;
 mod wait;
@@ -17,13 +24,20 @@ use crate::case::Case;
 pub fn all() -> Vec<&'static Case> {
     [
         health::CASES,
+        protocol::CASES,
+        refused::CASES,
         submit::CASES,
+        command::CASES,
+        script::CASES,
+        output::CASES,
+        outcomes::CASES,
         status::CASES,
         metadata::CASES,
         kill::CASES,
         limits::CASES,
         resources::CASES,
         wait::CASES,
+        queue::CASES,
         document::CASES,
         document::LAST,
     ]

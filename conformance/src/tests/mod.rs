@@ -4,6 +4,7 @@ mod proxy;
 mod runtime;
 mod shapes;
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -27,21 +28,45 @@ fn reach(url: &str, spec: Option<Value>) -> Context {
 
 #[test]
 fn the_runtime_of_this_tree_conforms() {
-    let Some(runtime) = Runtime::start() else { return };
+    let bounded = ["--capacity-memory-bytes", "8589934592", "--capacity-pids", "4096"];
+    let tenant = ["--tenant-quota", "conformance=slots:2,memory:1073741824,pids:256"];
+    let Some(runtime) = Runtime::start_with(&[&bounded[..], &tenant].concat()) else { return };
     let context = reach(&runtime.url(), Some(committed_document()));
     let report = crate::check(&cases::all(), &context, Report::new(runtime.url(), 0, Vec::new()));
     assert_eq!(report.worst(), None, "see the report above");
-    let skipped: Vec<_> = report.results().iter().filter(|result| result.verdict() == Verdict::Skipped).collect();
-    assert!(skipped.is_empty(), "nothing is skipped for want of something that this runtime has: {skipped:?}");
+    for result in report.results().iter().filter(|result| result.verdict() == Verdict::Skipped) {
+        let Err(NotPassed::Skipped { reason }) = &result.outcome else { continue };
+        let excused = MAY_BE_MISSING.iter().any(|lack| reason.ends_with(lack));
+        assert!(excused, "{} is skipped for want of something that this runtime has: {reason}", result.case.id);
+        // Not `eprintln!`: the harness would keep it for itself.
+        writeln!(io::stderr(), "SKIPPED: {}: {reason}", result.case.id).expect("standard error is open");
+    }
 }
+
+/// What a machine may lack, and a runtime that is started without cgroups: the ends of the reasons for which a case may
+/// be skipped.
+const MAY_BE_MISSING: [&str; 13] = [
+    "resources.oom_detection",
+    "resources.memory_limit",
+    "resources.pids_limit",
+    "resources.cpu_quota",
+    "sandbox.linux_sandbox",
+    "sandbox.chroot",
+    "sandbox.namespaces.mount",
+    "sandbox.namespaces.pid",
+    "sandbox.namespaces.uts",
+    "sandbox.namespaces.ipc",
+    "sandbox.namespaces.net",
+    "machine has no bash",
+    "machine has no setsid",
+];
 
 #[test]
 fn no_case_passes_on_a_server_that_says_yes_to_everything() {
     let context = reach(&proxy::yes_man(), None);
-    for case in cases::all() {
-        let outcome = (case.run)(&context);
-        assert!(matches!(outcome, Err(NotPassed::Failed { .. })), "{}: {outcome:?}", case.id);
-    }
+    let cases = cases::all();
+    let fooled = cases.iter().filter(|case| !matches!((case.run)(&context), Err(NotPassed::Failed { .. })));
+    assert_eq!(fooled.map(|case| case.id).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 #[test]
@@ -50,7 +75,7 @@ fn a_name_selects_its_case_or_its_area_and_a_stranger_is_refused() {
         let cases = crate::selected(cases::all(), &[only.to_owned()])?;
         Ok::<_, String>(cases.iter().map(|case| case.id).collect::<Vec<_>>())
     };
-    assert_eq!(ids("kill").expect("an area"), ["kill.running", "kill.ended"]);
+    assert_eq!(ids("health").expect("an area"), ["health.alive", "health.ready"]);
     assert_eq!(ids("kill.ended").expect("a case"), ["kill.ended"]);
     assert!(ids("kil").expect_err("no area").contains("--list"));
 }

@@ -18,6 +18,11 @@ pub struct Runtime {
 impl Runtime {
     /// `None`, said aloud, when there is no binary to start.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With more flags.
+    pub fn start_with(flags: &[&str]) -> Option<Self> {
         let Some(binary) = binary() else {
             // Not `eprintln!`: the harness would keep it for itself.
             let told = "SKIPPED: no runtime to ask; build the workspace or set EXECGO_RUNTIME_BIN";
@@ -27,6 +32,7 @@ impl Runtime {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(binary);
         command.args(["serve", "--listen-addr", "127.0.0.1:0", "--disable-cgroup", "--data-dir"]).arg(dir.path());
+        command.args(flags);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EXECGO_")) {
             command.env_remove(name);
         }
