@@ -59,7 +59,8 @@ fn within(context: &Context) -> Outcome {
         "wall_time_ms": 60_000, "cpu_time_sec": 60, "memory_bytes": 256 << 20, "pids_max": 64,
         "file_size_bytes": 1 << 20, "open_files": 64, "workspace_bytes": 1 << 20,
     });
-    context.prints(&limited("echo kept >file; cat file", limits), "kept\n").map(drop)
+    let adaptive = json!({"policy": {"capability_mode": "adaptive"}});
+    context.prints(&with(limited("echo kept >file; cat file", limits), adaptive), "kept\n").map(drop)
 }
 
 /// As large as a JSON client can say exactly: the time, which nothing is reserved for.

@@ -6,12 +6,16 @@ mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod metrics;
 mod outcomes;
 mod output;
+mod policy;
 mod protocol;
 mod queue;
 mod refused;
 mod resources;
+mod runtime;
+mod sandbox;
 mod script;
 mod status;
 mod submit;
@@ -35,7 +39,11 @@ pub fn all() -> Vec<&'static Case> {
         metadata::CASES,
         kill::CASES,
         limits::CASES,
+        sandbox::CASES,
+        policy::CASES,
         resources::CASES,
+        runtime::CASES,
+        metrics::CASES,
         wait::CASES,
         queue::CASES,
         document::CASES,

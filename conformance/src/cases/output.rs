@@ -114,6 +114,7 @@ fn speaking() -> Value {
 
 fn of_a_running_task(context: &Context) -> Outcome {
     let id = context.submit(&speaking())?;
+    context.running(&id)?;
     let status = context.says(&id, "early\n")?;
     status.expect_field("/status", &json!("running"))
 }

@@ -75,7 +75,7 @@ fn a_name_selects_its_case_or_its_area_and_a_stranger_is_refused() {
         let cases = crate::selected(cases::all(), &[only.to_owned()])?;
         Ok::<_, String>(cases.iter().map(|case| case.id).collect::<Vec<_>>())
     };
-    assert_eq!(ids("health").expect("an area"), ["health.alive", "health.ready"]);
+    assert_eq!(ids("health").expect("an area"), ["health.alive", "health.ready", "health.query"]);
     assert_eq!(ids("kill.ended").expect("a case"), ["kill.ended"]);
     assert!(ids("kil").expect_err("no area").contains("--list"));
 }
