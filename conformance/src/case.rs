@@ -17,8 +17,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Nothing follows these.
 const FINAL: [&str; 3] = ["success", "failed", "cancelled"];
-/// How the reason begins with which a case is skipped that needs a capability.
-pub const LACKS: &str = "the manifest says that the runtime lacks ";
 
 /// One rule, or a few that are checked together.
 #[derive(Debug)]
@@ -251,7 +249,11 @@ impl Context {
         let has = manifest.body.pointer(pointer).and_then(Value::as_bool);
         manifest.expect(has.is_some(), &format!("the manifest says whether there is {pointer}"))?;
         let name = pointer.trim_start_matches('/').replace('/', ".");
-        if has == Some(true) { Ok(()) } else { Err(skipped(format!("{LACKS}{name}"))) }
+        if has == Some(true) {
+            Ok(())
+        } else {
+            Err(skipped(format!("the manifest says that the runtime lacks {name}")))
+        }
     }
 
     /// Skips the case where the runtime's machine lacks this program.

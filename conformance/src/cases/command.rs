@@ -63,7 +63,9 @@ fn path_of_the_task(context: &Context) -> Outcome {
 }
 
 fn never_ran(context: &Context, words: &[&str], errno: &str) -> Outcome {
-    let status = context.fails(&command_line(words), "launch_failed")?;
+    // A directory on the server's PATH that may not be searched would be another fault.
+    let env = json!({"execution": {"env": {"PATH": "/usr/bin:/bin"}}});
+    let status = context.fails(&with(command_line(words), env), "launch_failed")?;
     let why = status.text_at("/error/details/error");
     status.expect(why.starts_with(errno), &format!("details.error names {errno}"))?;
     for absent in ["/exit_code", "/exit_signal", "/started_at"] {

@@ -20,6 +20,11 @@ pub const CASES: &[Case] = &[
     Case::must("policy.strict-sandbox.nothing-missing", "control_context", |it| {
         runs(it, json!({"requires_strict_sandbox": true}))
     }),
+    Case::must("policy.strict.pids", "Execution plan", |it| strict_limit(it, "pids_max", "pids", "pids_limit")),
+    Case::must("policy.strict.cpu-time", "Execution plan", |it| {
+        strict_limit(it, "cpu_time_sec", "cpu_time", "rlimit_cpu")
+    }),
+    Case::beyond("policy.strict.cpu-millis", "Execution plan", |it| strict_limit(it, "cpu_millis", "cpu", "cpu_quota")),
     Case::must("policy.profile.adaptive", "control_context", other_profile),
     Case::must("policy.profile.strict", "control_context", |it| {
         let other = json!({"expected_runtime_profile": NO_PROFILE});
@@ -72,6 +77,19 @@ fn unsupported(context: &Context, more: Value, named: &str) -> Outcome {
     let missing = refused.body.pointer("/error/details/missing").and_then(Value::as_array);
     let named = |word: &Value| word.as_str().is_some_and(|word| word.contains(named));
     refused.expect(missing.is_some_and(|all| all.iter().any(named)), "details.missing says what is missing")
+}
+
+/// A limit is enforced, or the strict task is refused; either as the manifest says.
+fn strict_limit(context: &Context, limit: &str, name: &str, capability: &str) -> Outcome {
+    let manifest = context.client.get("/api/v1/runtime/capabilities")?;
+    let can = manifest.body["resources"][capability].as_bool();
+    let can = can.ok_or_else(|| manifest.fault(&format!("the manifest says whether there is {capability}")))?;
+    let strict = json!({"limits": {limit: 64}, "policy": {"capability_mode": "strict"}});
+    if !can {
+        return unsupported(context, strict, &format!("limits.{limit}"));
+    }
+    let status = context.succeeds(&with(sh("true"), strict))?;
+    status.expect_field(&format!("/execution_plan/resource_enforcement/{name}_enforced"), &json!(true))
 }
 
 fn other_profile(context: &Context) -> Outcome {

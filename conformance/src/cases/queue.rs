@@ -11,6 +11,7 @@ pub const CASES: &[Case] = &[
     Case::must("queue.goes-on", "Resources", goes_on),
     Case::must("queue.time-begins-at-the-start", "limits", time_begins_at_the_start),
     Case::must("queue.full", "Errors", full),
+    Case::should("queue.full.conflict-first", "Submit", conflict_first),
     Case::must("queue.full.retry-after", "Errors", retry_after),
     Case::must("queue.full.leaves-nothing", "Submit", leaves_nothing),
     Case::should("queue.full.still-reads", "Health", still_reads),
@@ -70,6 +71,9 @@ fn waiting(context: &Context) -> Outcome {
 
 /// First in, first out.
 fn order(context: &Context) -> Outcome {
+    if context.configured("max_queued_tasks")? < 3 {
+        return Err(skipped("the queue is too short for an order"));
+    }
     let before = fill_slots(context)?;
     let mut waiting = Vec::new();
     for _ in 0..3 {
@@ -121,6 +125,15 @@ fn full(context: &Context) -> Outcome {
     refused.expect_failure(429, "resource_limit_exceeded", "a task that has no place in the queue is refused")?;
     let length = context.configured("max_queued_tasks")?;
     refused.expect_field("/error/details/max_queued_tasks", &json!(length))
+}
+
+/// Whoever lost an answer, and asks again, learns that the task is there.
+fn conflict_first(context: &Context) -> Outcome {
+    let known = with(sh("true"), json!({"task_id": context.fresh_id()}));
+    context.run(&known)?;
+    fill_queue(context)?;
+    let again = context.offer_once(&known)?;
+    again.expect_failure(409, "conflict", "a conflict is told before the want of a place")
 }
 
 fn retry_after(context: &Context) -> Outcome {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Context, NotPassed, Outcome, sh};
+use crate::case::{Case, Context, NotPassed, Outcome, sh, with};
 use crate::client::Exchange;
 
 pub const CASES: &[Case] = &[
@@ -27,6 +27,8 @@ pub const CASES: &[Case] = &[
     Case::must("runtime.capabilities.capacity", "Capabilities", capacity),
     Case::must("runtime.capabilities.sandbox", "Capabilities", sandbox_whole),
     Case::must("runtime.capabilities.cgroups", "Capabilities", cgroups),
+    Case::must("runtime.capabilities.plan", "Execution plan", plan),
+    Case::beyond("runtime.capabilities.plan.more", "Execution plan", plan_of_more),
     Case::must("runtime.config.numbers", "Configuration", config_numbers),
     Case::must("runtime.config.texts", "Configuration", config_texts),
     Case::beyond("runtime.config.more", "Configuration", config_more),
@@ -258,6 +260,48 @@ fn cgroups(context: &Context) -> Outcome {
     manifest.expect(writable == Some(any), "cgroup_writable just where a cgroup limits something")?;
     let same = has(&manifest, "/resources/oom_detection") == has(&manifest, "/resources/memory_limit");
     manifest.expect(same, "kills for want of memory are seen just where a cgroup limits memory")
+}
+
+/// The plan of a task that asks for these limits, held against the manifest: each is enforced just where one of the
+/// capabilities is there.
+fn planned(context: &Context, limits: Value, wanted: &[(&str, &[&str])]) -> Outcome {
+    let manifest = read(context, CAPABILITIES)?;
+    let request = json!({"limits": limits, "policy": {"capability_mode": "adaptive"}});
+    let status = context.succeeds(&with(sh("true"), request))?;
+    let plan = &status.body["execution_plan"];
+    let mut all = true;
+    for (enforced, capabilities) in wanted {
+        let can = capabilities.iter().any(|name| has(&manifest, &format!("/resources/{name}")));
+        let rule = format!("{enforced} is true just where the manifest has {}", capabilities.join(" or "));
+        status.expect(plan["resource_enforcement"][enforced] == json!(can), &rule)?;
+        all &= can;
+    }
+    status.expect(plan["degraded"] == json!(!all), "a plan is degraded just where a limit is not enforced")
+}
+
+fn plan(context: &Context) -> Outcome {
+    planned(
+        context,
+        json!({"cpu_time_sec": 60, "memory_bytes": 256 << 20, "pids_max": 64}),
+        &[
+            ("cpu_time_enforced", &["rlimit_cpu"]),
+            ("memory_enforced", &["memory_limit", "rlimit_memory"]),
+            ("pids_enforced", &["pids_limit"]),
+        ],
+    )
+}
+
+fn plan_of_more(context: &Context) -> Outcome {
+    planned(
+        context,
+        json!({"cpu_millis": 1000, "file_size_bytes": 1 << 20, "open_files": 64, "workspace_bytes": 1 << 20}),
+        &[
+            ("cpu_enforced", &["cpu_quota"]),
+            ("file_size_enforced", &["rlimit_file_size"]),
+            ("open_files_enforced", &["rlimit_open_files"]),
+            ("workspace_enforced", &["rlimit_file_size"]),
+        ],
+    )
 }
 
 fn config_numbers(context: &Context) -> Outcome {
