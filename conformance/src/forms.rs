@@ -1,10 +1,15 @@
 //! The forms that many rules have: a request that is refused, a task that prints a text, a task that fails. A case of
 //! such a form is one line in a table.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::case::{Context, NotPassed, Outcome, sh, with};
 use crate::client::Exchange;
+
+/// Longer than a loop that still runs takes from one line to the next.
+const A_WHILE: Duration = Duration::from_millis(300);
 
 impl Context {
     /// A request that would be valid without `more` is refused, by a message that names the field.
@@ -51,6 +56,14 @@ impl Context {
         let status = self.succeeds(request)?;
         let lines = status.body["stdout"].as_str().unwrap_or_default().lines().map(str::to_owned).collect();
         Ok((status, lines))
+    }
+
+    /// Nothing of an ended task goes on writing.
+    pub fn stays(&self, ended: &Exchange) -> Outcome {
+        // Nothing tells of what does not happen.
+        std::thread::sleep(A_WHILE);
+        let after = self.status(ended.text_at("/task_id"))?;
+        after.expect(after.body == ended.body, "nothing of a task lives when it has ended")
     }
 
     /// The task ends as failed, with this error code.

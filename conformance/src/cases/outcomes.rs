@@ -81,7 +81,7 @@ fn default_actions(context: &Context) -> Outcome {
 
 /// A shell that does this when it gets SIGTERM.
 fn on_term(action: &str) -> Value {
-    sh(&format!("trap '{action}' TERM; echo ready; sleep 600 & wait"))
+    sh(&format!("trap '{action}' TERM; sleep 600 & echo ready; wait"))
 }
 
 fn timeout(context: &Context) -> Outcome {
@@ -92,13 +92,13 @@ fn timeout(context: &Context) -> Outcome {
 }
 
 fn times_out(context: &Context, action: &str) -> Outcome {
-    let request = with(on_term(action), json!({"limits": {"wall_time_ms": 500}}));
+    let request = with(on_term(action), json!({"limits": {"wall_time_ms": 1000}}));
     let status = context.fails(&request, "timeout")?;
     status.expect_field("/stdout", &json!("ready\n"))
 }
 
 fn timeout_terminates_first(context: &Context) -> Outcome {
-    let request = with(on_term("echo terminated; exit 0"), json!({"limits": {"wall_time_ms": 500}}));
+    let request = with(on_term("echo terminated; exit 0"), json!({"limits": {"wall_time_ms": 1000}}));
     let status = context.fails(&request, "timeout")?;
     status.expect_field("/stdout", &json!("ready\nterminated\n"))
 }
@@ -145,7 +145,7 @@ fn usage(context: &Context) -> Outcome {
 }
 
 /// Turns of a loop that take some hundredths of a second at least.
-const BUSY: &str = "n=0; while [ $n -lt 100000 ]; do n=$((n+1)); done";
+const BUSY: &str = "n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done";
 
 fn cpu_time(context: &Context) -> Outcome {
     let status = context.succeeds(&sh(BUSY))?;

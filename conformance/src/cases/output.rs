@@ -120,7 +120,7 @@ fn of_a_running_task(context: &Context) -> Outcome {
 }
 
 fn after_a_timeout(context: &Context) -> Outcome {
-    let status = context.fails(&with(speaking(), json!({"limits": {"wall_time_ms": 500}})), "timeout")?;
+    let status = context.fails(&with(speaking(), json!({"limits": {"wall_time_ms": 1000}})), "timeout")?;
     status.expect_field("/stdout", &json!("early\n"))?;
     status.expect_field("/stderr", &json!("early\n"))
 }

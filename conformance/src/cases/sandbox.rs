@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
     Case::beyond("sandbox.hides.directories", "sandbox", |it| {
         prints(it, "for at in root home var boot sys opt srv mnt media; do [ -e /$at ] && echo $at; done; true", "")
     }),
-    Case::beyond("sandbox.hides.shadow", "sandbox", |it| prints(it, "cat /etc/shadow 2>/dev/null; true", "")),
+    Case::beyond("sandbox.hides.shadow", "sandbox", |it| prints(it, "[ -e /etc/shadow ] && echo there; true", "")),
     Case::beyond("sandbox.hides.devices", "sandbox", |it| {
         prints(it, "for at in mem kmem sda vda tty console kvm fuse; do [ -e /dev/$at ] && echo $at; done; true", "")
     }),
@@ -255,7 +255,7 @@ fn hides_api(context: &Context) -> Outcome {
 
 fn kill(context: &Context) -> Outcome {
     context.needs(SANDBOX)?;
-    let id = context.submit(&boxed("trap 'echo terminated; exit' TERM; echo ready; sleep 600 & wait"))?;
+    let id = context.submit(&boxed("trap 'echo terminated; exit' TERM; sleep 600 & echo ready; wait"))?;
     context.says(&id, "ready\n")?;
     context.kill(&id)?;
     let status = context.ended(&id)?;
@@ -265,9 +265,7 @@ fn kill(context: &Context) -> Outcome {
 
 fn background(context: &Context) -> Outcome {
     let status = run(context, "while :; do echo x; sleep 0.02; done & echo x", json!({}))?;
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    let after = context.status(status.text_at("/task_id"))?;
-    after.expect(after.body == status.body, "nothing of a task lives when it has ended")
+    context.stays(&status)
 }
 
 /// A command with the host's `/usr` as its root: enough of a system where `/bin` is a link into it.

@@ -64,7 +64,7 @@ const MAY_BE_MISSING: [&str; 12] = [
 fn no_case_passes_on_a_server_that_says_yes_to_everything() {
     let context = reach(&proxy::yes_man(), None);
     let cases = cases::all();
-    let fooled = cases.iter().filter(|case| !matches!((case.run)(&context), Err(NotPassed::Failed { .. })));
+    let fooled = cases.iter().filter(|case| !matches!(case.check(&context), Err(NotPassed::Failed { .. })));
     assert_eq!(fooled.map(|case| case.id).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
@@ -228,12 +228,12 @@ fn a_runtime_with_a_fault_is_found() {
     let case = |id: &str| *all.iter().find(|case| case.id == id).expect("a case of the suite");
     for (fault, id, alteration) in FAULTS {
         let context = reach(&proxy::before(runtime.url(), alteration), Some(committed_document()));
-        let outcome = (case(id).run)(&context);
+        let outcome = case(id).check(&context);
         assert!(matches!(outcome, Err(NotPassed::Failed(_))), "{fault} is not seen by {id}: {outcome:?}");
     }
     // The proxy by itself is none of the faults.
     let context = reach(&proxy::before(runtime.url(), answer(|_| ())), Some(committed_document()));
     for (_, id, _) in FAULTS {
-        (case(id).run)(&context).unwrap_or_else(|outcome| panic!("{id} fails with nothing altered: {outcome:?}"));
+        case(id).check(&context).unwrap_or_else(|outcome| panic!("{id} fails with nothing altered: {outcome:?}"));
     }
 }
