@@ -1,6 +1,7 @@
 //! The cases, one file for each area.
 
 mod command;
+mod disk;
 mod document;
 mod health;
 mod kill;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<&'static Case> {
         sandbox::CASES,
         policy::CASES,
         resources::CASES,
+        disk::CASES,
         runtime::CASES,
         metrics::CASES,
         wait::CASES,
