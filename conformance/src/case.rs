@@ -1,6 +1,6 @@
 //! What a case is, how it ends, and what it is given. A case knows the client; it must not know the report.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use crate::document::{Document, Documents};
 
 /// How long a task that ends by itself may take, on a machine that is busy with other things.
 const TASK_ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// The same once so many things in a row did not happen in time: the runtime is broken, and the run is to end some day.
+const PATIENCE: u32 = 3;
+const TASK_OF_A_BROKEN_RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks at a task; a runtime need not know how to wait.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -126,6 +129,8 @@ pub struct Context {
     /// Makes the ids of this run unlike those of any other.
     run: u64,
     next_id: AtomicU64,
+    /// How often something did not happen in time since a task ended last.
+    late: AtomicU32,
     /// The accepted tasks whose end nobody has seen, each with its owner.
     alive: Mutex<Vec<(String, Option<String>)>>,
 }
@@ -133,7 +138,15 @@ pub struct Context {
 impl Context {
     #[must_use]
     pub const fn new(client: Client, documents: Documents, seed: u64, run: u64) -> Self {
-        Self { client, documents, seed, run, next_id: AtomicU64::new(0), alive: Mutex::new(Vec::new()) }
+        Self {
+            client,
+            documents,
+            seed,
+            run,
+            next_id: AtomicU64::new(0),
+            late: AtomicU32::new(0),
+            alive: Mutex::new(Vec::new()),
+        }
     }
 
     /// What the answers are held against; without it there is nothing to check.
@@ -160,11 +173,10 @@ impl Context {
 
     /// Submits a request, and again for as long as the queue is full.
     pub fn offer(&self, request: &Value) -> Result<Exchange, NotPassed> {
-        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        let deadline = Instant::now() + self.patience();
         loop {
-            let answer = self.client.post("/api/v1/tasks", request)?;
-            if answer.status != 429 || Instant::now() > deadline {
-                self.remember(request, &answer);
+            let answer = self.offer_once(request)?;
+            if answer.status != 429 || self.is_late(deadline) {
                 return Ok(answer);
             }
             std::thread::sleep(LOOK_EVERY * 10);
@@ -201,6 +213,7 @@ impl Context {
     pub fn ended(&self, id: &str) -> Result<Exchange, NotPassed> {
         let status = self.reaches(id, &FINAL)?;
         self.alive().retain(|(alive, _)| alive != id);
+        self.late.store(0, Ordering::Relaxed);
         Ok(status)
     }
 
@@ -210,7 +223,7 @@ impl Context {
     }
 
     fn reaches(&self, id: &str, wanted: &[&str]) -> Result<Exchange, NotPassed> {
-        let rule = format!("the task becomes {} within {TASK_ENDS_WITHIN:?}", wanted.join(" or "));
+        let rule = format!("the task becomes {} within {:?}", wanted.join(" or "), self.patience());
         self.until(id, &rule, |status| wanted.contains(&status.text_at("/status")))
     }
 
@@ -222,14 +235,14 @@ impl Context {
 
     /// The status of a living task once it is so.
     pub fn until(&self, id: &str, rule: &str, is_so: impl Fn(&Exchange) -> bool) -> Result<Exchange, NotPassed> {
-        let deadline = Instant::now() + TASK_ENDS_WITHIN;
+        let deadline = Instant::now() + self.patience();
         loop {
             let status = self.status(id)?;
             if is_so(&status) {
                 return Ok(status);
             }
             let may_still = !FINAL.contains(&status.text_at("/status"));
-            status.expect(may_still && Instant::now() < deadline, rule)?;
+            status.expect(may_still && !self.is_late(deadline), rule)?;
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -271,6 +284,19 @@ impl Context {
         let config = self.client.get("/api/v1/runtime/config")?;
         let number = config.body[key].as_u64();
         number.ok_or_else(|| config.fault(&format!("the configuration says {key} as a number")).into())
+    }
+
+    fn patience(&self) -> Duration {
+        let broken = self.late.load(Ordering::Relaxed) >= PATIENCE;
+        if broken { TASK_OF_A_BROKEN_RUNTIME_ENDS_WITHIN } else { TASK_ENDS_WITHIN }
+    }
+
+    fn is_late(&self, deadline: Instant) -> bool {
+        let late = Instant::now() > deadline;
+        if late {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
+        late
     }
 
     fn remember(&self, request: &Value, answer: &Exchange) {
