@@ -17,7 +17,7 @@ use crate::case::{Fault, NotPassed, Outcome};
 use crate::document::Document;
 
 /// Never less, however often it was in vain.
-const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 /// The rule of a request that got none, or half of one.
 pub const ANSWERED: &str = "every request is answered";
 const MAX_ANSWER_BYTES: u64 = 64 << 20;

@@ -7,6 +7,7 @@ mod client;
 mod document;
 mod faults;
 mod fields;
+mod forms;
 mod generate;
 mod model;
 mod property;
@@ -179,7 +180,7 @@ fn check(cases: &[&'static Case], context: &Context, mut report: Report) -> Repo
     let mut unanswered = 0;
     for case in cases {
         let begun = Instant::now();
-        let outcome = if unanswered < GIVE_UP_AFTER { (case.run)(context) } else { Err(not_run()) };
+        let outcome = if unanswered < GIVE_UP_AFTER { case.check(context) } else { Err(not_run()) };
         match &outcome {
             Err(failed) if failed.is_unanswered() => unanswered += 1,
             // It says nothing of the server.

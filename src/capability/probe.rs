@@ -25,6 +25,9 @@ use crate::task::{RunAs, Timestamp};
 pub const PROBE_ROLE: &str = "__probe";
 
 const SWITCHED_OFF: &str = "switched off by the operator";
+/// Every capability that goes with `linux_sandbox`.
+const ALL_OF_THE_SANDBOX: &str = "linux_sandbox, chroot, namespaces.mount, namespaces.pid, namespaces.uts, \
+                                  namespaces.ipc, namespaces.net, rlimit_processes, api_closed_to_tasks";
 
 /// What the operator decided and what the probes need.
 #[derive(Clone, Debug)]
@@ -107,7 +110,7 @@ pub fn probe(settings: &ProbeSettings, cgroups: &Cgroups) -> Manifest {
     }
     let sandbox = if settings.disable_linux_sandbox {
         overrides.insert("disable_linux_sandbox".to_owned(), "true".to_owned());
-        holds("linux_sandbox", Some(SWITCHED_OFF.into()));
+        holds(ALL_OF_THE_SANDBOX, Some(SWITCHED_OFF.into()));
         SandboxCapabilities::PROCESS_ONLY
     } else {
         let closed = if settings.allow_tasks {

@@ -460,7 +460,11 @@ fn a_switched_off_sandbox_is_refused_or_told() {
     let server = Server::with_flags(&["--disable-linux-sandbox"]);
     let manifest = server.get("/api/v1/runtime/capabilities").body;
     assert_eq!(manifest["sandbox"]["linux_sandbox"], false);
-    assert!(manifest["warnings"].to_string().contains("switched off by the operator"));
+    let warnings = manifest["warnings"].to_string();
+    assert!(warnings.contains("switched off by the operator"));
+    for lacking in ["linux_sandbox", "chroot", "namespaces.pid", "rlimit_processes", "api_closed_to_tasks"] {
+        assert!(warnings.contains(lacking), "{lacking}: {warnings}");
+    }
     let answer = server.post("/api/v1/tasks", &boxed("true"));
     assert_eq!((answer.status, answer.code()), (400, "unsupported_capability"), "{answer:?}");
 }

@@ -2,20 +2,16 @@
 
 use serde_json::json;
 
-use crate::case::{Case, Context, Level, Outcome};
+use crate::case::{Case, Context, Outcome};
 
 pub const CASES: &[Case] = &[
-    Case { id: "health.alive", section: "Health", level: Level::Must, run: alive },
-    Case { id: "health.ready", section: "Health", level: Level::Must, run: ready },
+    Case::must("health.alive", "Health", |it| says(it, "/healthz", "ok")),
+    Case::must("health.ready", "Health", |it| says(it, "/readyz", "ready")),
+    Case::beyond("health.query", "Health", |it| {
+        says(it, "/healthz?from=a-prober", "ok")?;
+        says(it, "/readyz?from=a-prober", "ready")
+    }),
 ];
-
-fn alive(context: &Context) -> Outcome {
-    says(context, "/healthz", "ok")
-}
-
-fn ready(context: &Context) -> Outcome {
-    says(context, "/readyz", "ready")
-}
 
 fn says(context: &Context, path: &str, word: &str) -> Outcome {
     let health = context.client.get(path)?;

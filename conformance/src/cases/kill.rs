@@ -1,24 +1,70 @@
 //! Kill: the end of a task by request.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use ureq::http::Method;
 
-use crate::case::{Case, Context, Level, Outcome, sh};
+use super::queue::fill_slots;
+use crate::case::{Case, Context, NotPassed, Outcome, sh, skipped, with};
+use crate::client::{Call, Exchange};
 
 pub const CASES: &[Case] = &[
-    Case { id: "kill.running", section: "Kill", level: Level::Must, run: running },
-    Case { id: "kill.ended", section: "Kill", level: Level::Must, run: ended },
+    Case::must("kill.running", "Kill", running),
+    Case::must("kill.ended", "Kill", ended),
+    Case::must("kill.waiting", "Kill", waiting),
+    Case::must("kill.waiting.never-starts", "Kill", waiting_never_starts),
+    Case::must("kill.just-accepted", "Kill", just_accepted),
+    Case::must("kill.unknown-task", "Kill", unknown_task),
+    Case::must("kill.twice", "Kill", twice),
+    Case::must("kill.at-the-same-time", "Kill", at_the_same_time),
+    Case::must("kill.the-right-one", "Kill", the_right_one),
+    Case::must("kill.keeps-the-id", "Errors", keeps_the_id),
+    Case::must("kill.terminates-first", "Kill", terminates_first),
+    Case::must("kill.reaches-children", "Kill", reaches_children),
+    Case::must("kill.reaches-other-sessions", "Kill", reaches_other_sessions),
+    Case::must("kill.after-the-grace", "Kill", after_the_grace),
+    Case::must("kill.body.empty-object", "Kill", empty_object),
+    Case::should("kill.body.fields", "Kill", fields),
+    Case::should("kill.body.content-type", "Kill", content_type),
+    Case::beyond("kill.owner.missing", "Kill", |it| owned(it, None)),
+    Case::beyond("kill.owner.wrong", "Kill", |it| owned(it, Some("mallory"))),
+    Case::beyond("kill.owner.case", "Kill", |it| owned(it, Some("ALICE"))),
+    Case::beyond("kill.owner.prefix", "Kill", |it| owned(it, Some("alic"))),
+    Case::beyond("kill.owner.right", "Kill", right_owner),
+    Case::beyond("kill.owner.of-an-ended-task", "Kill", owner_of_an_ended_task),
+    Case::beyond("kill.owner.not-asked-for", "Kill", owner_not_asked_for),
 ];
 
-fn running(context: &Context) -> Outcome {
-    let id = context.submit(&sh("sleep 600"))?;
+/// A longer grace is not worth its time.
+const MAX_GRACE_MS: u64 = 10_000;
+const OWNER: &str = "alice";
+
+fn kill_of(id: &str) -> Call {
+    Call::new(Method::POST, &format!("/api/v1/tasks/{id}/kill"))
+}
+
+fn started(context: &Context, request: &Value) -> Result<String, NotPassed> {
+    let id = context.submit(request)?;
     context.running(&id)?;
-    let path = format!("/api/v1/tasks/{id}/kill");
-    let killed = context.client.post_nothing(&path)?;
-    killed.expect_status(200, "a running task can be killed")?;
-    killed.expect_field("/task_id", &json!(id))?;
-    let status = context.ended(&id)?;
+    Ok(id)
+}
+
+fn sleeping(context: &Context) -> Result<String, NotPassed> {
+    started(context, &sh("exec sleep 600"))
+}
+
+fn cancelled(context: &Context, id: &str) -> Result<Exchange, NotPassed> {
+    let status = context.ended(id)?;
     status.expect_field("/status", &json!("cancelled"))?;
     status.expect_field("/error/code", &json!("cancelled"))?;
+    Ok(status)
+}
+
+fn running(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    let answer = context.kill(&id)?;
+    let is = answer.text_at("/status");
+    answer.expect(matches!(is, "running" | "cancelled"), "the answer to a kill is the status of the task")?;
+    cancelled(context, &id)?;
     let (events, types) = context.event_types(&id)?;
     for event in ["kill_requested", "cancelled"] {
         events.expect(types.iter().any(|t| t == event), &format!("the events say {event}"))?;
@@ -27,9 +73,188 @@ fn running(context: &Context) -> Outcome {
 }
 
 fn ended(context: &Context) -> Outcome {
-    let id = context.submit(&sh("exit 3"))?;
-    let before = context.ended(&id)?;
-    let killed = context.client.post_nothing(&format!("/api/v1/tasks/{id}/kill"))?;
-    killed.expect_status(200, "a kill of an ended task is answered with its status")?;
-    killed.expect(killed.body == before.body, "a kill changes nothing about a task that has ended")
+    for command in ["exit 3", "true"] {
+        let before = context.run(&sh(command))?;
+        let killed = context.kill(before.text_at("/task_id"))?;
+        killed.expect(killed.body == before.body, "a kill changes nothing about a task that has ended")?;
+    }
+    Ok(())
+}
+
+fn waiting(context: &Context) -> Outcome {
+    fill_slots(context)?;
+    let id = context.submit(&sh("echo ran"))?;
+    let answer = context.kill(&id)?;
+    answer.expect_field("/status", &json!("cancelled"))?;
+    answer.expect_field("/error/code", &json!("cancelled"))?;
+    for absent in ["/started_at", "/pid", "/exit_code", "/reservation"] {
+        answer.expect_absent(absent)?;
+    }
+    cancelled(context, &id).map(drop)
+}
+
+fn waiting_never_starts(context: &Context) -> Outcome {
+    let before = fill_slots(context)?;
+    let id = context.submit(&sh("echo ran"))?;
+    context.kill(&id)?;
+    context.kill(&before[0])?;
+    // It came later, and has its turn.
+    context.prints(&sh("echo next"), "next\n")?;
+    let status = cancelled(context, &id)?;
+    status.expect_field("/stdout", &json!(""))?;
+    status.expect_absent("/started_at")
+}
+
+/// Wherever the task is on its way from the queue to its start.
+fn just_accepted(context: &Context) -> Outcome {
+    for _ in 0..10 {
+        let id = context.submit(&sh("exec sleep 600"))?;
+        context.kill(&id)?;
+        cancelled(context, &id)?;
+    }
+    Ok(())
+}
+
+fn unknown_task(context: &Context) -> Outcome {
+    let answer = context.client.send(kill_of(&context.fresh_id()))?;
+    answer.expect_failure(404, "not_found", "an unknown task cannot be killed")
+}
+
+fn twice(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    for _ in 0..3 {
+        context.kill(&id)?;
+    }
+    cancelled(context, &id)?;
+    context.kill(&id)?;
+    let (events, types) = context.event_types(&id)?;
+    let requests = types.iter().filter(|event| *event == "kill_requested").count();
+    events.expect(requests == 1, "the first kill request alone is an event")
+}
+
+fn at_the_same_time(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| context.kill(&id))).collect();
+        clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic").map(drop))
+    })?;
+    cancelled(context, &id).map(drop)
+}
+
+/// Another task of the same kind lives on.
+fn the_right_one(context: &Context) -> Outcome {
+    let (one, other) = (sleeping(context)?, context.submit(&sh("sleep 0.5; echo whole"))?);
+    context.kill(&one)?;
+    cancelled(context, &one)?;
+    let status = context.ended(&other)?;
+    status.expect_field("/status", &json!("success"))?;
+    status.expect_field("/stdout", &json!("whole\n"))
+}
+
+fn keeps_the_id(context: &Context) -> Outcome {
+    let request = with(sh("exec sleep 600"), json!({"task_id": context.fresh_id()}));
+    let id = started(context, &request)?;
+    context.kill(&id)?;
+    cancelled(context, &id)?;
+    let again = context.offer(&request)?;
+    again.expect_failure(409, "conflict", "the task_id of a cancelled task stays taken")?;
+    again.expect_field("/error/details/status", &json!("cancelled"))
+}
+
+fn terminates_first(context: &Context) -> Outcome {
+    let id = context.submit(&sh("trap 'echo terminated; exit' TERM; sleep 600 & echo ready; wait"))?;
+    context.says(&id, "ready\n")?;
+    context.kill(&id)?;
+    cancelled(context, &id)?.expect_field("/stdout", &json!("ready\nterminated\n"))
+}
+
+/// SIGTERM is for the whole task: the child could not say this otherwise.
+fn reaches_children(context: &Context) -> Outcome {
+    let child = "trap 'echo child; exit' TERM; sleep 600 & echo ready; wait";
+    let id = context.submit(&sh(&format!("trap 'wait; exit' TERM; sh -c \"{child}\" & wait")))?;
+    context.says(&id, "ready\n")?;
+    context.kill(&id)?;
+    cancelled(context, &id)?.expect_field("/stdout", &json!("ready\nchild\n"))
+}
+
+fn reaches_other_sessions(context: &Context) -> Outcome {
+    context.needs_program("setsid")?;
+    let id = context.submit(&sh("setsid sh -c 'while :; do echo x; sleep 0.02; done' & exec sleep 600"))?;
+    context.until(&id, "the child speaks", |status| status.text_at("/stdout").len() > 2)?;
+    context.kill(&id)?;
+    let status = cancelled(context, &id)?;
+    context.stays(&status)
+}
+
+fn after_the_grace(context: &Context) -> Outcome {
+    let grace = context.configured("termination_grace_ms")?;
+    if grace > MAX_GRACE_MS {
+        return Err(skipped(format!("termination_grace_ms is {grace}: too long to wait for")));
+    }
+    let id = context.submit(&sh("trap '' TERM; echo ready; while :; do sleep 1; done"))?;
+    context.says(&id, "ready\n")?;
+    context.kill(&id)?;
+    let status = cancelled(context, &id)?;
+    status.expect_field("/exit_signal", &json!(9))?;
+    context.stays(&status)
+}
+
+fn empty_object(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    let answer = context.client.send(kill_of(&id).json(&json!({})))?;
+    answer.expect_status(200, "the body of a kill may be an empty object")?;
+    cancelled(context, &id).map(drop)
+}
+
+fn fields(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    let answer = context.client.send(kill_of(&id).json(&json!({"no_such_field": 1})))?;
+    answer.expect_failure(400, "invalid_input", "a kill with an unknown field is refused")?;
+    context.status(&id)?.expect_field("/status", &json!("running"))
+}
+
+fn content_type(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    let answer = context.client.send(kill_of(&id).header("content-type", "text/plain").bytes(b"{}".to_vec()))?;
+    answer.expect_failure(415, "unsupported_media_type", "a body must be declared as JSON")?;
+    context.status(&id)?.expect_field("/status", &json!("running"))
+}
+
+fn owned_task(command: &str) -> Value {
+    with(sh(command), json!({"control_context": {"owner": OWNER}}))
+}
+
+/// Refused, and the task lives on.
+fn owned(context: &Context, shown: Option<&str>) -> Outcome {
+    let id = started(context, &owned_task("exec sleep 600"))?;
+    let call = kill_of(&id);
+    let answer = context.client.send(shown.map_or(call.clone(), |name| call.header("x-execgo-owner", name)))?;
+    answer.expect_failure(403, "permission_denied", "a task that has an owner is killed by its owner alone")?;
+    context.status(&id)?.expect_field("/status", &json!("running"))?;
+    let (events, types) = context.event_types(&id)?;
+    events.expect(!types.iter().any(|event| event == "kill_requested"), "a refused kill leaves no event")
+}
+
+fn right_owner(context: &Context) -> Outcome {
+    let id = started(context, &owned_task("exec sleep 600"))?;
+    let answer = context.client.send(kill_of(&id).header("x-execgo-owner", OWNER))?;
+    answer.expect_status(200, "the owner may kill the task")?;
+    cancelled(context, &id).map(drop)
+}
+
+fn owner_of_an_ended_task(context: &Context) -> Outcome {
+    let id = context.submit(&owned_task("true"))?;
+    context.ended(&id)?;
+    let answer = context.client.send(kill_of(&id))?;
+    answer.expect_failure(403, "permission_denied", "the owner is asked for after the end, too")?;
+    let answer = context.client.send(kill_of(&id).header("x-execgo-owner", OWNER))?;
+    answer.expect_status(200, "and may ask again")?;
+    answer.expect_field("/status", &json!("success"))
+}
+
+fn owner_not_asked_for(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    let answer = context.client.send(kill_of(&id).header("x-execgo-owner", "anybody"))?;
+    answer.expect_status(200, "a task without an owner is killed by anybody")?;
+    cancelled(context, &id).map(drop)
 }

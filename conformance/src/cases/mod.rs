@@ -1,5 +1,7 @@
 //! The cases, one file for each area.
 
+mod command;
+mod disk;
 mod document;
 mod events;
 mod generated;
@@ -7,9 +9,19 @@ mod health;
 mod kill;
 mod limits;
 mod metadata;
+mod metrics;
 mod model;
+mod outcomes;
+mod output;
 mod plan;
+mod policy;
+mod protocol;
+mod queue;
+mod refused;
 mod resources;
+mod runtime;
+mod sandbox;
+mod script;
 mod status;
 mod submit;
 mod wait;
@@ -21,15 +33,27 @@ use crate::case::Case;
 pub fn all() -> Vec<&'static Case> {
     [
         health::CASES,
+        protocol::CASES,
+        refused::CASES,
         submit::CASES,
+        command::CASES,
+        script::CASES,
+        output::CASES,
+        outcomes::CASES,
         status::CASES,
         events::CASES,
         plan::CASES,
         metadata::CASES,
         kill::CASES,
         limits::CASES,
+        sandbox::CASES,
+        policy::CASES,
         resources::CASES,
+        disk::CASES,
+        runtime::CASES,
+        metrics::CASES,
         wait::CASES,
+        queue::CASES,
         document::CASES,
         generated::CASES,
         model::CASES,

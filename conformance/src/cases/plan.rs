@@ -177,9 +177,10 @@ fn enforced_by(context: &Context) -> Outcome {
     for status in variety(context)? {
         let enforcement = &plan(&status)["resource_enforcement"];
         let by = &enforcement["enforced_by"];
-        let known = |means: &Value| ["timer", "rlimit", "cgroup", "measurement"].iter().any(|known| means == known);
+        let known =
+            |means: &Value| ["timer", "rlimit", "cgroup", "measurement", "pipe"].iter().any(|known| means == known);
         let all_known = by.as_object().is_some_and(|by| by.values().all(known));
-        status.expect(all_known, "enforced_by names timer, rlimit, cgroup or measurement")?;
+        status.expect(all_known, "enforced_by names timer, rlimit, cgroup, measurement or pipe")?;
         status.expect(by["wall_time_ms"] == "timer", "wall_time_ms is always enforced, by a timer")?;
         for (limit, enforced) in ENFORCED {
             let agrees = by.get(limit).is_some() == (enforcement[enforced] == json!(true));

@@ -101,7 +101,7 @@ fn run(target: &Target<'_>, direct: &Context, case: &Case, alteration: Alteratio
     // The document itself may be what is altered.
     let is_of_document = case.id.starts_with("document.");
     let context = if is_of_document { crate::reach(&proxied)? } else { proxied.like(direct)? };
-    let outcome = (case.run)(&context);
+    let outcome = case.check(&context);
     memory.tasks().iter().for_each(|id| end(&direct.client, id));
     Ok(outcome)
 }

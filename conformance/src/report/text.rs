@@ -6,7 +6,7 @@ use super::{CaseResult, Count, Report, Verdict, evidence};
 use crate::case::{Case, NotPassed};
 
 pub fn list(case: &Case) {
-    println!("{:6} {:36} {}", case.level.name(), case.id, case.section);
+    println!("{:6} {:38} {}", case.level.name(), case.id, case.section);
 }
 
 pub fn result(result: &CaseResult) -> String {
@@ -17,7 +17,7 @@ pub fn result(result: &CaseResult) -> String {
         Verdict::Passed | Verdict::Known | Verdict::Skipped => result.verdict().word(),
     };
     let ms = took.as_millis();
-    let mut text = format!("{verdict:8} {:6} {:36} {:14} {ms:6} ms\n", case.level.name(), case.id, case.section);
+    let mut text = format!("{verdict:8} {:6} {:38} {:14} {ms:6} ms\n", case.level.name(), case.id, case.section);
     match outcome {
         Ok(()) if result.verdict() == Verdict::Outdated => {
             show(&mut text, "rule", "a case that holds is not on the list of those that are known to fail");

@@ -8,6 +8,7 @@ mod plan;
 mod resources;
 mod status;
 mod submit;
+mod verbs;
 
 use super::mutation::Mutation;
 
@@ -21,6 +22,7 @@ pub fn all() -> impl Iterator<Item = Mutation> {
         resources::FAULTS,
         document::FAULTS,
         generated::FAULTS,
+        verbs::FAULTS,
     ];
     tables.into_iter().flatten().copied()
 }

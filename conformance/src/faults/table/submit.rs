@@ -8,7 +8,7 @@ use crate::faults::mutation::{
 };
 
 pub const FAULTS: &[Mutation] = &[
-    answer("`..` is accepted as a task_id", "submit.task-id.traversal", |it, _| {
+    answer("`..` is accepted as a task_id", "submit.task-id.dots", |it, _| {
         accept_if(it, |sent| sent["task_id"] == "..");
     }),
     answer("an absolute path is accepted as a task_id", "submit.task-id.traversal", |it, _| {
@@ -24,7 +24,7 @@ pub const FAULTS: &[Mutation] = &[
             it.status = 400;
         }
     }),
-    answer("an unknown field is accepted", "submit.unknown-field", |it, _| {
+    answer("an unknown field is accepted", "submit.unknown-field.limits", |it, _| {
         accept_if(it, |sent| sent["limits"].get("wall_time").is_some());
     }),
     answer("an unknown field is refused without its name", "submit.unknown-field", |it, _| {

@@ -1,0 +1,90 @@
+//! Faults of kill, wait, queue, output, metrics and of what requests and answers have in common.
+
+use serde_json::json;
+
+use crate::faults::mutation::{Mutation, answer, failure, remove, replace, request, status};
+use crate::faults::proxy::Passing;
+
+pub const FAULTS: &[Mutation] = &[
+    answer("a full queue does not say when to ask again", "queue.full", |it, _| {
+        it.headers.remove("retry-after");
+    }),
+    answer("a full queue is a fault of the runtime", "queue.full", |it, _| {
+        if it.status == 429 {
+            it.status = 503;
+        }
+    }),
+    answer("a conflict does not say with what", "submit.conflict.details", |it, _| {
+        failure(it, "conflict", |body| replace(&mut body["error"], "details", json!(null)));
+    }),
+    answer("another owner may kill", "kill.owner.wrong", |it, _| {
+        if it.status == 403 {
+            it.status = 200;
+        }
+    }),
+    request("a kill is lost", "kill.running", |it| {
+        if it.path.ends_with("/kill") {
+            it.method = "GET".parse().expect("a method");
+            it.path.truncate(it.path.len() - "/kill".len());
+        }
+    }),
+    request("a waiting reader is answered at once", "wait.until-end", |it| {
+        it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
+    }),
+    status("output that was cut is shown as whole", "output.cut", |it, _| {
+        replace(it, "stdout_truncated", json!(false));
+    }),
+    status("whole output is shown as cut", "output.cut.at-the-bound", |it, _| {
+        replace(it, "stderr_truncated", json!(true));
+    }),
+    status("the two streams are one", "output.separated", |it, _| {
+        let both = [&it["stdout"], &it["stderr"]].map(|text| text.as_str().unwrap_or_default()).concat();
+        replace(it, "stdout", json!(both));
+    }),
+    request("a limit of the output is not kept", "limits.output", |it| {
+        it.json(|body| remove(&mut body["limits"], "stdout_log_max_bytes"));
+    }),
+    request("arguments go through a shell", "command.args.no-shell", |it| {
+        it.json(|body| {
+            let words = body["execution"]["args"].as_array().cloned().unwrap_or_default();
+            let words = words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ");
+            let line = format!("{} {words}", body["execution"]["program"].as_str().unwrap_or_default());
+            replace(&mut body["execution"], "program", json!("/bin/sh"));
+            replace(&mut body["execution"], "args", json!(["-c", line]));
+        });
+    }),
+    answer("a counter stands still", "metrics.counts.success", |it, _| {
+        each_line(it, |line| {
+            let is_it = line.starts_with(r#"execgo_runtime_tasks_total{status="success"}"#);
+            if is_it {
+                Some(r#"execgo_runtime_tasks_total{status="success"} 0"#.to_owned())
+            } else {
+                Some(line.to_owned())
+            }
+        });
+    }),
+    answer("a histogram has no last bucket", "metrics.histogram.buckets", |it, _| {
+        each_line(it, |line| (!line.contains(r#"le="+Inf""#)).then(|| line.to_owned()));
+    }),
+    answer("all answers have the same request id", "protocol.request-id.unique", |it, _| {
+        let same = "5f0c7e7e-3f6a-4b53-9d0e-3c1f1b2a7d11".parse().expect("a value");
+        it.headers.insert("x-request-id", same);
+    }),
+    answer("a failure tells what is inside", "protocol.errors.no-internals", |it, _| {
+        it.json(|body| {
+            if let Some(message) = body["error"]["message"].as_str() {
+                let told = format!("{message} (SELECT seq FROM tasks WHERE id = ?1; src/server/fault.rs:12)");
+                replace(&mut body["error"], "message", json!(told));
+            }
+        });
+    }),
+];
+
+/// Of a text: keeps what it gets back of each line.
+fn each_line(it: &mut Passing, alter: fn(&str) -> Option<String>) {
+    if it.path == "/metrics" {
+        let text = String::from_utf8_lossy(&it.body);
+        let lines: String = text.lines().filter_map(alter).map(|line| line + "\n").collect();
+        it.body = lines.into_bytes();
+    }
+}
