@@ -62,7 +62,10 @@ conformance URL='' *ARGS: _build
     if [[ -n {{ quote(URL) }} ]]; then
         exec {{ conformance }} {{ quote(URL) }} "$@"
     fi
-    exec .ci/with-runtime {{ runtime }} {{ conformance }} --spec {{ document }} "$@"
+    # With something of everything that can be exceeded.
+    limits=(--capacity-memory-bytes=8589934592 --capacity-pids=4096)
+    tenant=--tenant-quota=conformance=slots:2,memory:1073741824,pids:256
+    exec .ci/with-runtime {{ runtime }} "${limits[@]}" "$tenant" {{ conformance }} --spec {{ document }} "$@"
 
 # Measures beside the machine's own limit, built for release; about half a minute: `runtime`, or `sandbox`
 bench WHAT='runtime' *ARGS:

@@ -1,5 +1,5 @@
 //! The doors of the fuzz targets in `tests/fuzz`: one for each parser of what comes from outside the process. Each takes
-//! any bytes and panics when a law of its parser does not hold. Compiled for fuzzing alone.
+//! any bytes and panics when a law of its parser does not hold. Compiled for fuzzing, and for the test of the seeds.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::config;
 use crate::launcher::frame::{self, FrameBuffer};
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::shim::journal::{self, JournalError, Record};
-use crate::task::{CapabilityMode, InvalidField};
+use crate::task::{CapabilityMode, Defaults, InvalidField};
 
 /// The body of a submission: refused with a sentence, or the same request when it is written and read again.
 pub fn request(body: &[u8]) {
@@ -25,7 +25,8 @@ pub fn request(body: &[u8]) {
     };
     let written = serde_json::to_vec(&request).expect("what was read can be written");
     assert_eq!(api::parse::<SubmitTaskRequest>(&written).as_ref(), Ok(&request));
-    match request.into_draft().and_then(|(id, draft)| draft.validate(CapabilityMode::Adaptive).map(|spec| (id, spec))) {
+    let defaults = Defaults { capability_mode: CapabilityMode::Adaptive, log_max_bytes: 1 };
+    match request.into_draft().and_then(|(id, draft)| draft.validate(defaults).map(|spec| (id, spec))) {
         Ok((id, spec)) => {
             assert!(id.is_none_or(|id| Path::new(id.as_str()).components().count() == 1), "an id names one directory");
             let written = serde_json::to_vec(&spec).expect("a specification can be stored");
@@ -111,4 +112,42 @@ fn take_all(mut bytes: &[u8], step: usize) -> Vec<LaunchRequest> {
         }
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Door = fn(&[u8]);
+
+    /// So that the doors are built without a fuzzer, too.
+    #[test]
+    fn every_seed_keeps_the_laws_of_its_door() {
+        let text: Door = |bytes| configuration(std::str::from_utf8(bytes).expect("UTF-8"));
+        let doors: [(&str, Door); 4] =
+            [("request", request), ("configuration", text), ("journal", journal), ("frames", frames)];
+        for (name, door) in doors {
+            let seeds = seeds().join(name);
+            let seeds: Vec<_> =
+                std::fs::read_dir(seeds).expect("there").map(|seed| seed.expect("listed").path()).collect();
+            assert!(!seeds.is_empty(), "{name} has seeds");
+            for seed in seeds {
+                door(&std::fs::read(seed).expect("readable"));
+            }
+        }
+    }
+
+    /// A fuzzer makes no request of its own that is whole.
+    #[test]
+    fn the_seeds_are_of_this_version_of_the_protocol() {
+        let two = std::fs::read(seeds().join("frames/two")).expect("readable");
+        assert_eq!(take_all(&two, usize::MAX).len(), 2);
+        let sealed = std::fs::read(seeds().join("journal/sealed")).expect("readable");
+        let contents = journal::read_from(&*sealed, Path::new("journal")).expect("of this version");
+        assert!(!contents.records.is_empty());
+    }
+
+    fn seeds() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds")
+    }
 }

@@ -6,7 +6,7 @@ mod capability;
 mod cli;
 mod config;
 mod dispatcher;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzz;
 mod init;
 mod launcher;

@@ -71,7 +71,7 @@ pub fn check(path: &Path) -> Result<(), Invalid> {
 ///
 /// # Errors
 /// Every fault in it.
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub fn check_text(text: &str) -> Result<(), Invalid> {
     let layer = file::parse(text, Origin::Default).map_err(Invalid)?;
     combine(vec![defaults(), layer], Vec::new()).map(drop)

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use flags::Flags;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub use load::check_text;
 pub use load::{Effective, Loaded, check, load};
 
