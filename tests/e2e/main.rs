@@ -5,6 +5,7 @@ mod cli;
 mod concurrency;
 mod container;
 mod delegation;
+mod formats;
 mod ledger;
 mod lifecycle;
 mod limits;
