@@ -12,6 +12,7 @@ mod limits;
 mod network;
 mod outcomes;
 mod output;
+mod retention;
 mod run_as;
 mod sandbox;
 mod support;
