@@ -74,6 +74,12 @@ pub struct RuntimeConfig {
     pub log_max_bytes: u64,
     /// How long an ended task is kept, in seconds.
     pub result_retention_secs: u64,
+    /// How many ended tasks are kept; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_max_tasks: Option<u64>,
+    /// What the directories of ended tasks may occupy together, in bytes; absent: no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_max_bytes: Option<u64>,
     /// How often ended tasks are looked for, in milliseconds.
     pub gc_interval_ms: u64,
     /// How long the dispatcher sleeps at most, in milliseconds.
@@ -210,6 +216,8 @@ impl RuntimeConfig {
             run_as: execution.run_as.clone(),
             log_max_bytes: execution.log_max_bytes,
             result_retention_secs: retention.result_retention_secs,
+            retention_max_tasks: retention.max_tasks,
+            retention_max_bytes: retention.max_bytes,
             gc_interval_ms: retention.gc_interval_ms,
             dispatch_poll_interval_ms: queue.dispatch_poll_interval_ms,
             cgroup_root: capability.cgroup_root.to_string_lossy().into_owned(),

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,6 +170,7 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
         capacity: config.capacity(),
         quotas: config.tenant_quotas(),
         max_queued_tasks: config.queue.max_queued_tasks,
+        bounds: dispatcher::Bounds { max_tasks: config.retention.max_tasks, max_bytes: config.retention.max_bytes },
         poll_interval: Duration::from_millis(config.queue.dispatch_poll_interval_ms),
     }
 }
@@ -224,20 +225,37 @@ async fn stop_on_signal(mut signals: Signals, dispatcher: Dispatcher, shutdown: 
     shutdown.cancel();
 }
 
-/// Forgets what is older than the retention and deletes its files.
+/// Forgets what is older than the retention, or too much, and deletes its files.
 async fn collect_garbage(retention: Retention, data_dir: PathBuf, dispatcher: Dispatcher) {
     let mut round = tokio::time::interval(Duration::from_millis(retention.gc_interval_ms));
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         round.tick().await;
         let before = Timestamp::now().minus_secs(retention.result_retention_secs);
-        // One batch after the other, so that other work of the dispatcher comes in between.
-        while dispatcher.forget(before).await.is_ok_and(|forgotten| forgotten > 0) {}
-        let data_dir = data_dir.clone();
-        let emptied = tokio::task::spawn_blocking(move || trash::empty(&data_dir)).await;
-        if let Ok(Err(error)) = emptied {
-            tracing::warn!(%error, "the trash cannot be emptied");
+        if let Err(error) = clean(before, &data_dir, &dispatcher).await {
+            tracing::warn!(%error, "a round of cleaning was cut short");
         }
+    }
+}
+
+/// One round. One batch after the other, so that other work of the dispatcher comes in between.
+async fn clean(before: Timestamp, data_dir: &Path, dispatcher: &Dispatcher) -> anyhow::Result<()> {
+    loop {
+        while dispatcher.forget(before).await? > 0 {}
+        let unmeasured = dispatcher.unmeasured().await?;
+        let is_last = unmeasured.is_empty();
+        let data_dir = data_dir.to_owned();
+        let at_leisure = move || {
+            if let Err(error) = trash::empty(&data_dir) {
+                tracing::warn!(%error, "the trash cannot be emptied");
+            }
+            dispatcher::measure(&data_dir, unmeasured)
+        };
+        let sizes = tokio::task::spawn_blocking(at_leisure).await?;
+        if is_last {
+            return Ok(());
+        }
+        dispatcher.measured(sizes).await?;
     }
 }
 

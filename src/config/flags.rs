@@ -50,6 +50,14 @@ pub struct Flags {
     #[arg(long, value_name = "SECS")]
     pub result_retention_secs: Option<String>,
 
+    /// How many ended tasks are kept at most [default: no bound]
+    #[arg(long, value_name = "N")]
+    pub retention_max_tasks: Option<String>,
+
+    /// What the directories of ended tasks may occupy together, in bytes [default: no bound]
+    #[arg(long, value_name = "BYTES")]
+    pub retention_max_bytes: Option<String>,
+
     /// Pause between two rounds of cleaning, in milliseconds [default: 1000]
     #[arg(long, value_name = "MS")]
     pub gc_interval_ms: Option<String>,
@@ -121,7 +129,7 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 19] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 21] {
         let Self {
             files: _,
             listen_addr,
@@ -132,6 +140,8 @@ impl Flags {
             run_as,
             log_max_bytes,
             result_retention_secs,
+            retention_max_tasks,
+            retention_max_bytes,
             gc_interval_ms,
             dispatch_poll_interval_ms,
             cgroup_root,
@@ -154,6 +164,8 @@ impl Flags {
             ("execution.run_as", run_as),
             ("execution.log_max_bytes", log_max_bytes),
             ("retention.result_retention_secs", result_retention_secs),
+            ("retention.max_tasks", retention_max_tasks),
+            ("retention.max_bytes", retention_max_bytes),
             ("retention.gc_interval_ms", gc_interval_ms),
             ("queue.dispatch_poll_interval_ms", dispatch_poll_interval_ms),
             ("capability.cgroup_root", cgroup_root),

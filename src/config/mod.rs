@@ -88,6 +88,10 @@ pub struct Execution {
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     pub result_retention_secs: u64,
+    /// Absent: as many as there are.
+    pub max_tasks: Option<u64>,
+    /// Absent: as much as they occupy.
+    pub max_bytes: Option<u64>,
     pub gc_interval_ms: u64,
 }
 

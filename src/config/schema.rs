@@ -65,6 +65,8 @@ pub const KEYS: &[Key] = &[
     key("execution.run_as", Kind::User).optional().flag("--run-as"),
     key("execution.log_max_bytes", number(1, MAX_INTEGER)).flag("--log-max-bytes"),
     key("retention.result_retention_secs", number(0, 100 * 365 * 86_400)).flag("--result-retention-secs"),
+    key("retention.max_tasks", number(0, MAX_INTEGER)).optional().flag("--retention-max-tasks"),
+    key("retention.max_bytes", number(0, MAX_INTEGER)).optional().flag("--retention-max-bytes"),
     key("retention.gc_interval_ms", number(1, 24 * HOUR_MS)).flag("--gc-interval-ms"),
     key("ledger.memory_bytes", number(1, MOST))
         .optional()

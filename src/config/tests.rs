@@ -26,6 +26,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("execution.run_as", ["nobody", "1000", "1000:1000"]),
     ("execution.log_max_bytes", ["1", "2", "9007199254740991"]),
     ("retention.result_retention_secs", ["0", "1", "3153600000"]),
+    ("retention.max_tasks", ["0", "1", "9007199254740991"]),
+    ("retention.max_bytes", ["0", "1", "9007199254740991"]),
     ("retention.gc_interval_ms", ["1", "2", "86400000"]),
     ("ledger.memory_bytes", ["1", "2", "9223372036854775807"]),
     ("ledger.pids", ["1", "2", "9223372036854775807"]),

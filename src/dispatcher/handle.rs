@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
 use crate::ledger::{Account, NeverFits};
+use crate::store::Ended;
 use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
 
 /// Cheap to clone; every clone talks to the same dispatcher.
@@ -113,12 +114,29 @@ impl Dispatcher {
         self.ask(|reply| Input::Question(Question::Check { reply })).await?
     }
 
-    /// Forgets tasks that ended before `before` and answers how many; call again while it is more than none.
+    /// Forgets tasks that ended before `before`, and the oldest where the bounds are exceeded. Answers how many; call again
+    /// while it is more than none.
     ///
     /// # Errors
     /// The dispatcher is gone.
     pub async fn forget(&self, before: Timestamp) -> Result<usize, Unavailable> {
         self.ask(|reply| Input::Question(Question::Forget { before, reply })).await
+    }
+
+    /// Ended tasks to be measured for [`Self::measured`]; call again while there are any.
+    ///
+    /// # Errors
+    /// The dispatcher is gone.
+    pub async fn unmeasured(&self) -> Result<Vec<Ended>, Unavailable> {
+        self.ask(|reply| Input::Question(Question::Unmeasured { reply })).await
+    }
+
+    /// Notes what the directories of ended tasks occupy.
+    ///
+    /// # Errors
+    /// The dispatcher is gone, or the store cannot be written.
+    pub async fn measured(&self, sizes: Vec<(Ended, u64)>) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Question(Question::Measured { sizes, reply })).await?
     }
 
     /// Starts nothing and accepts nothing any more. Running tasks go on under their shims.

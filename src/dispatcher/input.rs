@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::handle::{KillError, Resources, SubmitError, Unavailable};
 use crate::launcher::protocol::Report;
+use crate::store::Ended;
 use crate::task::state::{LaunchId, Running};
 use crate::task::{NewTask, Task, TaskId, Timestamp};
 
@@ -40,10 +41,19 @@ pub(super) enum Question {
     Check {
         reply: Reply<Result<(), Unavailable>>,
     },
-    /// Forget tasks that ended before this; the answer is how many.
+    /// Forget tasks that ended before this, and the oldest of what is too much; the answer is how many.
     Forget {
         before: Timestamp,
         reply: Reply<usize>,
+    },
+    /// Name some tasks that have ended and were not measured yet, if that matters.
+    Unmeasured {
+        reply: Reply<Vec<Ended>>,
+    },
+    /// Note what their directories occupy.
+    Measured {
+        sizes: Vec<(Ended, u64)>,
+        reply: Reply<Result<(), Unavailable>>,
     },
     /// Start nothing any more.
     Drain {

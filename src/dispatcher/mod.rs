@@ -7,8 +7,10 @@ mod input;
 mod journals;
 mod launch;
 mod lifeline;
+mod measure;
 mod recovery;
 mod results;
+mod retention;
 mod run;
 #[cfg(test)]
 pub mod testing;
@@ -18,4 +20,6 @@ mod watch;
 
 pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
 pub use launch::{LaunchSettings, inherited_env};
+pub use measure::measure;
+pub use retention::Bounds;
 pub use run::{Settings, start};

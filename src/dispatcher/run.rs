@@ -16,11 +16,12 @@ use super::launch::{self, LaunchSettings};
 use super::lifeline::Lifeline;
 use super::recovery::RecoveryError;
 use super::results::{Results, WriteResult};
+use super::retention::{Bounds, Retention};
 use super::trash;
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
-use crate::store::{StoreError, Writer};
+use crate::store::{Ended, StoreError, Writer};
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
 use crate::sys::rlimit;
@@ -31,8 +32,8 @@ use crate::task::{Task, TaskId, Timestamp};
 const MAX_TURN: usize = 256;
 /// Pause before a failed commit is tried again.
 const RETRY: Duration = Duration::from_millis(200);
-/// Most tasks forgotten at one go, so that submits do not wait long behind it.
-const FORGET_AT_ONCE: u32 = 256;
+/// Most tasks forgotten, or noted as measured, at one go, so that submits do not wait long behind it.
+const CLEAN_AT_ONCE: u32 = 256;
 
 /// What the dispatcher is told at start.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Settings {
     pub capacity: Capacity,
     pub quotas: BTreeMap<String, Capacity>,
     pub max_queued_tasks: u64,
+    /// For ended tasks.
+    pub bounds: Bounds,
     pub poll_interval: Duration,
 }
 
@@ -83,6 +86,7 @@ pub fn start(
     let (lifeline, facts) =
         Lifeline::start(&settings.run_dir, settings.cgroups.clone(), core.launched(), sender.clone())?;
     let results = Results::start(write_result, sender.clone()).map_err(StartError::Thread)?;
+    let retention = Retention::start(settings.bounds, &writer)?;
     let dispatcher = Dispatcher::new(sender, waiters.clone());
     let mut this = Loop {
         core,
@@ -90,6 +94,7 @@ pub fn start(
         inbox,
         lifeline,
         results,
+        retention,
         waiters,
         metrics,
         settings,
@@ -117,6 +122,7 @@ struct Loop {
     inbox: mpsc::Receiver<Input>,
     lifeline: Lifeline,
     results: Results,
+    retention: Retention,
     waiters: Waiters,
     metrics: Arc<Metrics>,
     settings: Settings,
@@ -239,6 +245,7 @@ impl Loop {
                     self.lifeline.ended(task.id());
                     if let Some(outcome) = task.outcome() {
                         self.metrics.on_ended(outcome);
+                        self.retention.on_ended(outcome.finished_at);
                     }
                 }
             }
@@ -264,7 +271,9 @@ impl Loop {
         match question {
             Question::Resources { reply } => drop(reply.send(self.core.resources())),
             Question::Check { reply } => drop(reply.send(self.check())),
-            Question::Forget { before, reply } => drop(reply.send(self.forget(before))),
+            Question::Forget { before, reply } => drop(reply.send(self.forget(before).unwrap_or_else(not_cleaned))),
+            Question::Unmeasured { reply } => drop(reply.send(self.unmeasured().unwrap_or_else(not_cleaned))),
+            Question::Measured { sizes, reply } => drop(reply.send(self.measured(&sizes))),
             Question::Drain { reply } => {
                 self.core.draining = true;
                 let _ = reply.send(());
@@ -284,18 +293,49 @@ impl Loop {
 
     /// The directories first: a crash in between leaves a stored task without files, which the next round finds
     /// again, and never files that no task names.
-    fn forget(&mut self, before: Timestamp) -> usize {
-        let forgotten = self.writer.expired(before, FORGET_AT_ONCE).and_then(|expired| {
-            let moved: Vec<_> =
-                expired.into_iter().filter(|task| trash::move_out(&self.settings.launch.data_dir, task)).collect();
-            self.writer.forget(&moved)?;
-            Ok(moved.len())
-        });
-        forgotten.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "expired tasks could not be forgotten");
-            0
-        })
+    fn forget(&mut self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut left = self.retention;
+        let mut moved = Vec::new();
+        let oldest = if left.is_exceeded() { Timestamp::from_millis(i64::MAX) } else { before };
+        for task in self.writer.ended(oldest, CLEAN_AT_ONCE)? {
+            if task.finished_at >= before && !left.is_exceeded() {
+                break;
+            }
+            if trash::move_out(&self.settings.launch.data_dir, &task) {
+                left.on_forgotten(&task);
+                moved.push(task);
+            }
+        }
+        self.writer.forget(&moved)?;
+        self.retention = left;
+        Ok(moved.len())
     }
+
+    fn unmeasured(&mut self) -> Result<Vec<Ended>, StoreError> {
+        let Some(from) = self.retention.unmeasured_from() else { return Ok(Vec::new()) };
+        let tasks = self.writer.unmeasured(from, CLEAN_AT_ONCE)?;
+        self.retention.on_unmeasured(&tasks);
+        Ok(tasks)
+    }
+
+    fn measured(&mut self, sizes: &[(Ended, u64)]) -> Result<(), Unavailable> {
+        match self.writer.set_bytes(sizes) {
+            Ok(bytes) => {
+                self.retention.on_measured(bytes);
+                Ok(())
+            }
+            Err(error) => {
+                not_cleaned::<()>(error);
+                Err(Unavailable::Storage)
+            }
+        }
+    }
+}
+
+/// The next round tries again.
+fn not_cleaned<T: Default>(error: StoreError) -> T {
+    tracing::error!(error = &error as &dyn std::error::Error, "ended tasks could not be cleaned up");
+    T::default()
 }
 
 /// The shim takes SIGTERM as the request to end its task.

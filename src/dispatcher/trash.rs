@@ -7,12 +7,12 @@ use std::ops::RangeFrom;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::store::Expired;
+use crate::store::Ended;
 
 const TRASH: &str = "trash";
 
 /// Takes the task's directory out of `tasks/`, so that its id is free at once. Says whether it is out.
-pub(super) fn move_out(data_dir: &Path, task: &Expired) -> bool {
+pub(super) fn move_out(data_dir: &Path, task: &Ended) -> bool {
     let from = data_dir.join("tasks").join(&task.id);
     let to = data_dir.join(TRASH).join(task.seq.to_string());
     match fs::rename(&from, &to) {

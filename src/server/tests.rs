@@ -51,7 +51,12 @@ fn config(data_dir: &std::path::Path) -> Config {
         },
         queue: config::Queue { max_running_tasks: 4, max_queued_tasks: 3, dispatch_poll_interval_ms: 250 },
         execution: config::Execution { termination_grace_ms: 5000, run_as: None, log_max_bytes: 1 << 20 },
-        retention: config::Retention { result_retention_secs: 604_800, gc_interval_ms: 1000 },
+        retention: config::Retention {
+            result_retention_secs: 604_800,
+            max_tasks: Some(100_000),
+            max_bytes: None,
+            gc_interval_ms: 1000,
+        },
         ledger: config::Ledger { memory_bytes: Some(1 << 30), pids: None, tenants: [].into() },
         capability: config::Capability {
             default_mode: CapabilityMode::Adaptive,

@@ -13,7 +13,7 @@ mod step;
 mod supervise;
 pub mod terminate;
 mod timeline;
-mod walk;
+pub mod walk;
 mod watch;
 mod workspace;
 

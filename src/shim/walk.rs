@@ -11,6 +11,9 @@ use crate::task::exit::WorkspaceExcess;
 /// Directories inside each other; each costs a descriptor while the walk is in it.
 const MAX_DEPTH: usize = 256;
 
+/// Looked at in one step where nobody waits for the next.
+const ENTRIES: usize = 4096;
+
 /// A walk under way.
 #[derive(Debug)]
 pub struct Walk {
@@ -79,9 +82,15 @@ impl Walk {
         }
     }
 
+    /// Goes on to its end and tells how much it has found, short of what lies too deep.
+    #[must_use]
+    pub fn total(mut self) -> u64 {
+        while self.advance(ENTRIES) != Progress::Within {}
+        self.bytes
+    }
+
     /// Goes on to its end.
     pub fn finish(mut self) -> Option<WorkspaceExcess> {
-        const ENTRIES: usize = 4096;
         loop {
             match self.advance(ENTRIES) {
                 Progress::Under => {}
@@ -106,11 +115,8 @@ mod tests {
         Walk::start(top.as_fd(), limit, true).finish()
     }
 
-    /// The bytes that a walk finds.
     fn size(path: &Path) -> u64 {
-        let mut walk = Walk::start(directory::open(path).expect("there").as_fd(), u64::MAX, false);
-        while walk.advance(1) == Progress::Under {}
-        walk.bytes
+        Walk::start(directory::open(path).expect("there").as_fd(), u64::MAX, false).total()
     }
 
     fn allocated(path: &Path) -> u64 {
@@ -154,6 +160,8 @@ mod tests {
         };
         assert_eq!(nested(MAX_DEPTH - 1), None);
         assert_eq!(nested(MAX_DEPTH), Some(WorkspaceExcess::TooDeep));
+        fs::write(dir.path().join("beside"), vec![1; 100_000]).expect("written");
+        assert!(size(dir.path()) >= 100_000, "what is not too deep is found all the same");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, failed};
 
 /// Migration n brings a database of version n (its `user_version`) to version n + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES];
+
+const TASKS_AND_EVENTS: &str = "
     CREATE TABLE tasks (
         seq         INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of submission, never used twice
         id          TEXT NOT NULL UNIQUE,
@@ -33,7 +35,14 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX events_of_task ON events (task_seq, seq);
 
     CREATE TABLE health (one INTEGER PRIMARY KEY CHECK (one = 1), checked_at INTEGER NOT NULL) STRICT;
-"];
+";
+
+/// The index holds the new column too, so that no sum reads the rows with their specifications.
+const BYTES: &str = "
+    ALTER TABLE tasks ADD COLUMN bytes INTEGER;   -- what the directory of an ended task occupies; NULL: not measured
+    DROP INDEX tasks_finished;
+    CREATE INDEX tasks_finished ON tasks (finished_at, bytes) WHERE finished_at IS NOT NULL;
+";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).expect("few migrations");

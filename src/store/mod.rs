@@ -2,6 +2,7 @@
 //! revision, read. The store accepts nothing but a `Transition`; row versions and SQL do not leave this room.
 
 mod data_dir;
+mod ended;
 mod file;
 mod migrations;
 mod reader;
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 pub use data_dir::DataDir;
+pub use ended::{Ended, Stock};
 pub use file::write_whole;
 pub use reader::Readers;
-pub use writer::{Expired, Writer};
+pub use writer::Writer;
 
 use crate::task::TaskId;
 

@@ -75,7 +75,7 @@ fn events_are_numbered_across_tasks_and_never_again() {
     };
     assert_eq!(seqs(a.id()), [1, 2, 3, 7, 8, 9, 10]);
     assert_eq!(seqs(b.id()), [4, 5, 6]);
-    let expired = store.writer.expired(Timestamp::from_millis(i64::MAX), 10).expect("reads");
+    let expired = store.writer.ended(Timestamp::from_millis(i64::MAX), 10).expect("reads");
     store.writer.forget(&expired).expect("forgets");
     assert_eq!(store.readers.events(a.id()).expect("reads"), None);
     let c = submit(&mut store.writer, "c");
@@ -90,11 +90,11 @@ fn only_old_ended_tasks_are_forgotten_oldest_first() {
     let (a, b) = (finish(&mut store.writer, &a), finish(&mut store.writer, &b));
     submit(&mut store.writer, "waiting");
     let end = a.outcome().expect("ended").finished_at;
-    assert!(store.writer.expired(end, 10).expect("reads").is_empty());
-    let expired = store.writer.expired(end.plus_millis(1), 1).expect("reads");
+    assert!(store.writer.ended(end, 10).expect("reads").is_empty());
+    let expired = store.writer.ended(end.plus_millis(1), 1).expect("reads");
     assert_eq!(expired.len(), 1);
     store.writer.forget(&expired).expect("forgets");
-    let rest = store.writer.expired(end.plus_millis(1), 10).expect("reads");
+    let rest = store.writer.ended(end.plus_millis(1), 10).expect("reads");
     assert_eq!(rest.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), [b.id().as_str()]);
     store.writer.forget(&rest).expect("forgets");
     assert_eq!(store.writer.live_tasks().expect("reads").len(), 1);
@@ -124,4 +124,73 @@ fn a_newer_database_is_refused_with_both_versions() {
 fn the_check_writes() {
     let store = fixture();
     store.writer.check(Timestamp::now()).expect("writable");
+}
+
+#[test]
+fn the_stock_is_counted_from_its_index_alone() {
+    let store = fixture();
+    let connection = rusqlite::Connection::open(&store.path).expect("opens");
+    let sql = format!("EXPLAIN QUERY PLAN {}", super::ended::STOCK);
+    let plan: String = connection.query_row(&sql, [], |row| row.get(3)).expect("a plan");
+    assert!(plan.contains("USING COVERING INDEX tasks_finished"), "{plan}");
+}
+
+#[test]
+fn ended_tasks_are_measured_once_oldest_first_and_live_ones_never() {
+    let mut store = fixture();
+    let writer = &mut store.writer;
+    assert_eq!(writer.stock().expect("reads"), Stock::default());
+    let (a, b) = (submit(writer, "a"), submit(writer, "b"));
+    let (a, b) = (finish(writer, &a), finish(writer, &b));
+    let end = a.outcome().expect("ended").finished_at;
+    submit(writer, "waiting");
+    let unmeasured = |writer: &Writer| writer.unmeasured(end, 10).expect("reads");
+    let found = unmeasured(writer);
+    assert_eq!(found.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), [a.id().as_str(), b.id().as_str()]);
+    assert_eq!(writer.unmeasured(end, 1).expect("reads"), found[..1]);
+    assert_eq!(writer.unmeasured(end.plus_millis(1), 10).expect("reads"), []);
+    assert_eq!(writer.stock().expect("reads"), Stock { tasks: 2, bytes: 0, unmeasured_from: Some(end) });
+
+    let sizes = [(found[0].clone(), 4096), (found[1].clone(), 0)];
+    assert_eq!(writer.set_bytes(&sizes).expect("writes"), 4096);
+    assert_eq!(writer.set_bytes(&sizes).expect("writes"), 0, "each once");
+    assert_eq!(unmeasured(writer), []);
+    assert_eq!(writer.stock().expect("reads"), Stock { tasks: 2, bytes: 4096, unmeasured_from: None });
+    let forgotten = writer.ended(end.plus_millis(1), 10).expect("reads");
+    assert_eq!(forgotten.iter().map(|task| task.bytes).collect::<Vec<_>>(), [Some(0), Some(4096)]);
+    writer.forget(&forgotten).expect("forgets");
+    assert_eq!(writer.stock().expect("reads"), Stock::default());
+    assert_eq!(writer.set_bytes(&sizes).expect("writes"), 0, "there is nothing to be noted");
+}
+
+/// What SQLite itself makes of a schema: tables with their columns, and indexes.
+fn shape(path: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(path).expect("opens");
+    let mut shape = Vec::new();
+    for sql in [
+        "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk
+            FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY 1",
+        "SELECT m.name || '.' || c.name || ' ' || coalesce(m.sql, '')
+            FROM sqlite_master m, pragma_index_info(m.name) c WHERE m.type = 'index' ORDER BY 1",
+    ] {
+        let mut statement = connection.prepare(sql).expect("a query");
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        shape.extend(rows.map(|row| row.expect("a row")));
+    }
+    shape
+}
+
+#[test]
+fn a_migrated_database_has_the_shape_of_a_new_one() {
+    let fresh = fixture();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("runtime.db");
+    let released = include_str!("../../tests/e2e/format-1/runtime.sql");
+    rusqlite::Connection::open(&path).expect("made").execute_batch(released).expect("the fixture is SQL");
+    assert_ne!(shape(&path), shape(&fresh.path));
+    let (writer, _) = open(&path).expect("migrates");
+    assert_eq!(shape(&path), shape(&fresh.path));
+    let stock = writer.stock().expect("reads");
+    assert_eq!((stock.tasks, stock.bytes), (10, 0));
+    assert_eq!(writer.unmeasured(stock.unmeasured_from.expect("ended tasks"), 100).expect("reads").len(), 10);
 }

@@ -8,7 +8,7 @@ use crate::task::{Task, TaskId, Timestamp, Transition};
 
 #[derive(Debug)]
 pub struct Writer {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Writer {
@@ -58,34 +58,6 @@ impl Writer {
         rows.map(|row| row.map_err(&failed)?.into_task()).collect()
     }
 
-    /// Up to `limit` tasks that ended before `before`, oldest first.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub fn expired(&self, before: Timestamp, limit: u32) -> Result<Vec<Expired>, StoreError> {
-        const SQL: &str = "SELECT seq, id FROM tasks WHERE finished_at < ?1 ORDER BY finished_at LIMIT ?2";
-        let failed = failed("look for expired tasks");
-        let mut statement = self.connection.prepare_cached(SQL).map_err(&failed)?;
-        let read = |row: &rusqlite::Row<'_>| Ok(Expired { seq: row.get(0)?, id: row.get(1)? });
-        let rows = statement.query_map(params![before.as_millis(), limit], read).map_err(&failed)?;
-        rows.collect::<Result<_, _>>().map_err(&failed)
-    }
-
-    /// Deletes the tasks and their events.
-    ///
-    /// # Errors
-    /// The store failed; nothing was deleted.
-    pub fn forget(&mut self, expired: &[Expired]) -> Result<(), StoreError> {
-        let failed = failed("forget expired tasks");
-        let transaction = begin(&mut self.connection)?;
-        for task in expired {
-            let delete = |sql| transaction.prepare_cached(sql)?.execute([task.seq]);
-            delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
-            delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
-        }
-        transaction.commit().map_err(&failed)
-    }
-
     /// Proves that a commit reaches the disk.
     ///
     /// # Errors
@@ -97,14 +69,7 @@ impl Writer {
     }
 }
 
-/// An ended task whose time is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    pub seq: i64,
-    pub id: String,
-}
-
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed("begin a transaction"))
 }
 

@@ -40,10 +40,13 @@ fn a_setuid_file_is_out_of_everybody_s_reach() {
     }
 }
 
-/// What has ended is removed after its time, whatever it looks like, and nothing beside it.
+/// What has ended is removed after its time, or because it is measured to be too much, whatever it looks like, and
+/// nothing beside it.
 #[test]
 fn traps_and_depths_are_cleaned_up() {
-    for server in servers(&["--result-retention-secs", "1", "--gc-interval-ms", "100"]) {
+    let by_age = servers(&["--result-retention-secs", "1", "--gc-interval-ms", "100"]);
+    let by_size = servers(&["--retention-max-bytes", "0", "--gc-interval-ms", "100"]);
+    for server in by_age.into_iter().chain(by_size) {
         limit_descriptors(&server, 256);
         let outside = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(outside.path(), Permissions::from_mode(0o777)).expect("opened");

@@ -39,6 +39,8 @@ impl Example for RuntimeConfig {
             run_as: Some("runner".into()),
             log_max_bytes: 268_435_456,
             result_retention_secs: 604_800,
+            retention_max_tasks: Some(100_000),
+            retention_max_bytes: Some(53_687_091_200),
             gc_interval_ms: 1000,
             dispatch_poll_interval_ms: 250,
             cgroup_root: "/sys/fs/cgroup/execgo-runtime".into(),
