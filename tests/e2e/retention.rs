@@ -118,3 +118,24 @@ fn a_bound_that_is_set_later_holds_for_what_was_there_and_for_what_ended_meanwhi
         (sizes.len() == 2 && sizes.iter().all(|size| size.is_some_and(|size| size >= MIB))).then_some(())
     });
 }
+
+#[test]
+fn a_server_that_is_killed_in_the_midst_of_cleaning_leaves_no_file_without_its_task() {
+    const TASKS: usize = 300;
+    let mut server = Server::with_flags(&["--max-queued-tasks", "1000", "--gc-interval-ms", "10"]);
+    let all: Vec<String> = (0..TASKS).map(|_| server.submit_sh("true")).collect();
+    for id in &all {
+        server.wait(id);
+    }
+    server.crash();
+    server.add_flag("--retention-max-tasks");
+    server.add_flag("5");
+    let directories = |server: &Server| fs::read_dir(server.data_dir().join("tasks")).expect("listable").count();
+    server.start_unheard();
+    eventually("cleaning has begun", || (directories(&server) < TASKS).then_some(()));
+    server.crash();
+    server.restart();
+    let left = || all.iter().filter(|id| is_there(&server, id)).cloned().collect::<Vec<_>>();
+    eventually("five are left", || (left().len() == 5).then_some(()));
+    until_left(&server, &all, &left());
+}

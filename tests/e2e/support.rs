@@ -137,10 +137,14 @@ impl Server {
         self.child.as_ref().expect("a running server").id()
     }
 
+    /// Starts the server and does not wait until it can be asked.
+    pub fn start_unheard(&mut self) {
+        self.child = Some(self.command().spawn().expect("the server starts"));
+    }
+
     /// Starts the server; its former process, if any, must have ended.
     pub fn restart(&mut self) {
-        let child = self.command().spawn().expect("the server starts");
-        self.child = Some(child);
+        self.start_unheard();
         let lock = self.data_dir().join("runtime.lock");
         let pid = format!("pid {},", self.pid());
         let address = eventually("the server announces itself", || {
