@@ -25,6 +25,9 @@ use crate::server::{self, Context};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
+/// Threads for reads of the store and for files. Each may come to hold a connection to the store, whose descriptor SQLite
+/// gives back only when its last one is closed: hundreds for one burst of requests would stay.
+const MAX_BLOCKING_THREADS: usize = 32;
 /// What Linux allows at most, unless told otherwise (listen(2)).
 const BACKLOG: u32 = 4096;
 
@@ -112,7 +115,8 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     });
     // Everything is where it belongs before anybody can ask.
     let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()?;
     let served = runtime.block_on(listen(config, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics));
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
