@@ -32,6 +32,10 @@ attack *ARGS:
 torture *ARGS:
     cargo bench --bench torture -- "$@"
 
+# Asks more of a runtime than it can give and checks what must hold, built for release: --scenarios idle,slow,…
+overload *ARGS:
+    cargo bench --bench overload -- "$@"
+
 # Checks format, spelling, licences, lints and docs
 check: _check-tools
     cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! `serve`: reads the configuration, starts the log, hands over to the server. Wiring only.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,12 @@ use crate::metrics::Metrics;
 use crate::server::{self, Context};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
+
+/// Threads for reads of the store and for files. Each may come to hold a connection to the store, whose descriptor SQLite
+/// gives back only when its last one is closed: hundreds for one burst of requests would stay.
+const MAX_BLOCKING_THREADS: usize = 32;
+/// What Linux allows at most, unless told otherwise (listen(2)).
+const BACKLOG: u32 = 4096;
 
 const HELP: &str =
     "Each flag beats its environment variable, that beats the files of --config, and they beat the defaults.
@@ -109,12 +115,22 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     });
     // Everything is where it belongs before anybody can ask.
     let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()?;
     let served = runtime.block_on(listen(config, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics));
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     cgroups.release();
     served
+}
+
+/// A connection that finds the backlog full is tried again by its client's kernel, a second later.
+fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if wanted.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a former server may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(wanted)?;
+    socket.listen(BACKLOG)
 }
 
 async fn listen(
@@ -127,7 +143,7 @@ async fn listen(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
     let wanted = config.server.listen_addr;
-    let listener = TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {wanted}"))?;
+    let listener = bind(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
     let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir(), run_as), cgroups);

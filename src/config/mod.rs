@@ -60,6 +60,8 @@ pub struct Server {
     pub max_body_bytes: u64,
     /// How long a client may take to send its request's head.
     pub header_timeout_ms: u64,
+    /// How long a client may take to send its request's body.
+    pub body_timeout_ms: u64,
     /// How long open requests may take to end when the server stops.
     pub shutdown_timeout_ms: u64,
 }

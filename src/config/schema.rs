@@ -57,6 +57,7 @@ pub const KEYS: &[Key] = &[
     key("server.allow_tasks", Kind::Switch),
     key("server.max_body_bytes", number(1, 512 << 20)),
     key("server.header_timeout_ms", number(1, HOUR_MS)),
+    key("server.body_timeout_ms", number(1, HOUR_MS)),
     key("server.shutdown_timeout_ms", number(0, HOUR_MS)),
     key("queue.max_running_tasks", number(1, 1_000_000)).flag("--max-running-tasks"),
     key("queue.max_queued_tasks", number(1, 1_000_000_000)).flag("--max-queued-tasks"),

@@ -18,6 +18,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("server.allow_tasks", ["true", "false", "yes"]),
     ("server.max_body_bytes", ["1", "2", "1073741824"]),
     ("server.header_timeout_ms", ["1", "2", "3600000"]),
+    ("server.body_timeout_ms", ["1", "2", "3600000"]),
     ("server.shutdown_timeout_ms", ["0", "1", "3600000"]),
     ("queue.max_running_tasks", ["1", "2", "1000000"]),
     ("queue.max_queued_tasks", ["1", "2", "1000000000"]),

@@ -25,7 +25,8 @@ pub(super) trait Stored {
 /// Queue, ledger and every live task.
 #[derive(Debug)]
 pub(super) struct Core {
-    live: HashMap<TaskId, Live>,
+    /// Boxed: a table that grows holds room for many more than there are.
+    live: HashMap<TaskId, Box<Live>>,
     queue: Queue,
     ledger: Ledger,
     last_seq: u64,
@@ -40,7 +41,7 @@ pub(super) struct Core {
 struct Live {
     task: Task,
     /// The last transition, decided and waiting for the files that it promises to be written.
-    ending: Option<Transition>,
+    ending: Option<Box<Transition>>,
     /// Who asked for the end and is answered when the task runs or has ended.
     killers: Vec<KillReply>,
 }
@@ -104,7 +105,7 @@ impl Core {
     pub fn restore(&mut self, tasks: Vec<Task>) {
         for task in tasks {
             self.enter(&task);
-            self.live.insert(task.id().clone(), Live::new(task));
+            self.live.insert(task.id().clone(), Box::new(Live::new(task)));
         }
     }
 
@@ -148,7 +149,7 @@ impl Core {
                     }
                 }
                 Undo::Removed(id, live) => {
-                    self.live.insert(id, *live);
+                    self.live.insert(id, live);
                 }
                 Undo::EndingSet(id) => {
                     if let Some(live) = self.live.get_mut(&id) {
@@ -347,7 +348,7 @@ impl Core {
 
     fn on_result_written(&mut self, turn: &mut Turn, id: &TaskId) {
         let Some(live) = self.live.get_mut(id) else { return };
-        let Some(transition) = live.ending.clone() else { return };
+        let Some(transition) = live.ending.as_deref().cloned() else { return };
         let task = transition.task().clone();
         for reply in std::mem::take(&mut live.killers) {
             turn.effects.push(Effect::AnswerKill { reply, answer: Ok(task.clone()) });
@@ -367,7 +368,7 @@ impl Core {
         let id = transition.task().id().clone();
         let Some(live) = self.live.get_mut(&id) else { return };
         turn.effects.push(Effect::WriteResult(transition.task().clone()));
-        live.ending = Some(transition);
+        live.ending = Some(Box::new(transition));
         turn.undo.push(Undo::EndingSet(id));
         let task = live.task.clone();
         if !task.holds_reservation() {
@@ -395,7 +396,7 @@ impl Core {
         turn.transitions.push(transition);
         let entry = match self.live.entry(id.clone()) {
             Entry::Vacant(place) => {
-                place.insert(Live::new(after.clone()));
+                place.insert(Box::new(Live::new(after.clone())));
                 turn.undo.push(Undo::Created(id));
                 return self.enter(&after);
             }
@@ -407,7 +408,7 @@ impl Core {
             self.leave(&before);
             // `Removed` brings the whole entry back, `Changed` then enters it in queue and ledger again.
             turn.undo.push(Undo::Changed(Box::new(before)));
-            turn.undo.push(Undo::Removed(id, Box::new(live)));
+            turn.undo.push(Undo::Removed(id, live));
         } else {
             entry.into_mut().task = after.clone();
             turn.undo.push(Undo::Changed(Box::new(before.clone())));

@@ -24,8 +24,6 @@ use crate::api;
 
 /// The one media type of requests and answers.
 pub(super) const JSON: &str = "application/json";
-/// How long a client may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much of a body that is too large is still read, so that a client that writes before it reads hears why.
 const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -141,18 +139,20 @@ fn is_json(content_type: &str) -> bool {
 /// The whole body, if it keeps the limit.
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Fault> {
     let shared = request.data::<Arc<Shared>>().ok_or_else(|| Fault::Other("the app has no context".into()))?;
-    let max_bytes = shared.context.config.server.max_body_bytes;
+    let (max_bytes, timeout_ms) =
+        (shared.context.config.server.max_body_bytes, shared.context.config.server.body_timeout_ms);
     let body: BoxBody<Bytes, io::Error> = body.take().map_err(|e| Fault::Other(e.to_string()))?.into();
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_bytes) {
         return Err(Fault::BodyTooLarge { max_bytes });
     }
-    let late = |_| Fault::BodyLate(BODY_TIMEOUT.as_secs());
-    tokio::time::timeout(BODY_TIMEOUT, collect(body, length.unwrap_or(0), max_bytes)).await.map_err(late)?
+    let late = |_| Fault::BodyLate { timeout_ms };
+    tokio::time::timeout(Duration::from_millis(timeout_ms), collect(body, max_bytes)).await.map_err(late)?
 }
 
-async fn collect(mut body: BoxBody<Bytes, io::Error>, expected: u64, max_bytes: u64) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+/// Memory grows with what has come: the declared length costs a client nothing.
+async fn collect(mut body: BoxBody<Bytes, io::Error>, max_bytes: u64) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Fault::BodyBroken)?.into_data() else { continue };
         if (bytes.len() + data.len()) as u64 > max_bytes {

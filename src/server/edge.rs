@@ -49,7 +49,10 @@ impl Edge {
         let route = self.table.find(request.uri().path());
         let rest = Rest::of(&mut request);
         let result = self.call(route, request).await;
-        rest.drain().await;
+        // Whoever was too slow gets no more time.
+        if !matches!(result, Err(Fault::BodyLate { .. })) {
+            rest.drain().await;
+        }
         self.finish(result, Asked { started, request_id, method, route })
     }
 

@@ -31,8 +31,8 @@ pub(super) enum Fault {
     InvalidField(InvalidField),
     #[error("the request body could not be read to its end")]
     BodyBroken,
-    #[error("the request body did not arrive within {0} seconds")]
-    BodyLate(u64),
+    #[error("the request body did not arrive within {timeout_ms} ms")]
+    BodyLate { timeout_ms: u64 },
     #[error("the request body is larger than {max_bytes} bytes, which is what this server accepts")]
     BodyTooLarge { max_bytes: u64 },
     #[error("the content type of the request body must be application/json, {}", found.as_ref().map_or_else(
@@ -84,7 +84,7 @@ impl Fault {
             }
             Self::Malformed(Malformed::Empty | Malformed::Encoding(_) | Malformed::Syntax(_))
             | Self::BodyBroken
-            | Self::BodyLate(_) => plain(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput),
+            | Self::BodyLate { .. } => plain(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput),
             Self::BodyTooLarge { max_bytes } => {
                 let details = Some(json!({"max_body_bytes": max_bytes}));
                 Verdict(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, details)

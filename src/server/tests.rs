@@ -47,6 +47,7 @@ fn config(data_dir: &std::path::Path) -> Config {
             allow_tasks: false,
             max_body_bytes: MAX_BODY_BYTES,
             header_timeout_ms: 300,
+            body_timeout_ms: 3000,
             shutdown_timeout_ms: 1000,
         },
         queue: config::Queue { max_running_tasks: 4, max_queued_tasks: 3, dispatch_poll_interval_ms: 250 },

@@ -134,6 +134,22 @@ async fn a_head_that_never_ends_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_ends_is_answered_in_time_and_costs_its_connection() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let mut stream = connect(&server).await;
+    let started = Instant::now();
+    // The declared length is no more than a claim.
+    let head = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {MAX_BODY_BYTES}\r\n"
+    );
+    stream.write_all(format!("{head}\r\n{{").as_bytes()).await.expect("sends");
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("did not arrive within 3000 ms"), "{answer}");
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_wait() {
     let server = live("127.0.0.1:0", Rules::default()).await;
     let created = exchange(&server, &post(&command(json!({"task_id": "t"})))).await;
