@@ -94,7 +94,7 @@ pub fn start(
         metrics,
         settings,
         pending: Vec::new(),
-        retry_at: None,
+        unsettled: false,
     };
     this.recover(facts)?;
     let run = move || or_abort("dispatcher", || this.run());
@@ -120,9 +120,11 @@ struct Loop {
     waiters: Waiters,
     metrics: Arc<Metrics>,
     settings: Settings,
-    /// Facts whose commit failed, and when they are tried again.
+    /// Facts whose commit failed; they are tried again with each turn.
     pending: Vec<Fact>,
-    retry_at: Option<Instant>,
+    /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
+    /// until the next one is written over it.
+    unsettled: bool,
 }
 
 impl Stored for Writer {
@@ -151,17 +153,14 @@ impl Loop {
     /// Ends when everybody who could send is gone.
     fn run(mut self) {
         loop {
-            let wait = if self.pending.is_empty() { self.settings.poll_interval } else { RETRY };
+            let wait = if self.unsettled { RETRY } else { self.settings.poll_interval };
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             // What could not be committed comes first, as it was: a start is before its exit.
-            let mut inputs: Vec<Input> = Vec::new();
-            if self.retry_at.is_none_or(|at| at <= Instant::now()) {
-                inputs.extend(std::mem::take(&mut self.pending).into_iter().map(Input::Fact));
-            }
+            let mut inputs: Vec<Input> = std::mem::take(&mut self.pending).into_iter().map(Input::Fact).collect();
             inputs.extend(first.into_iter().chain(self.inbox.try_iter().take(MAX_TURN)));
             self.turn(inputs);
         }
@@ -182,6 +181,7 @@ impl Loop {
         }
         let turn = self.core.decide(decided, &self.writer, Timestamp::now());
         self.finish(turn);
+        self.settle();
         for question in questions {
             self.answer(question);
         }
@@ -211,6 +211,7 @@ impl Loop {
         let begun = Instant::now();
         match self.writer.commit(&turn.transitions) {
             Ok(()) => {
+                self.settled();
                 self.metrics.observe_commit(begun.elapsed(), turn.transitions.len());
                 for transition in &turn.transitions {
                     self.waiters.publish(transition.task().id());
@@ -220,8 +221,21 @@ impl Loop {
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a commit failed and will be tried again");
                 self.pending.extend(self.core.undo(turn));
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.unsettled = true;
             }
+        }
+    }
+
+    /// Writes over what a failed commit has left, when nothing else does.
+    fn settle(&mut self) {
+        if self.unsettled && self.pending.is_empty() && self.writer.check(Timestamp::now()).is_ok() {
+            self.settled();
+        }
+    }
+
+    fn settled(&mut self) {
+        if std::mem::take(&mut self.unsettled) {
+            tracing::info!("the store takes commits again");
         }
     }
 
