@@ -12,6 +12,8 @@ mod killer;
 mod plan;
 mod processes;
 mod runtime;
+mod scene;
+mod storage;
 
 use campaign::Campaign;
 use killer::Victim;

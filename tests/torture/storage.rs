@@ -1,0 +1,200 @@
+//! Faults of the storage below a running server, injected by strace(1) into its system calls on the files of the
+//! database, and on nothing else: the server is the one that is released, and it knows nothing of this.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::api::Api;
+use crate::processes::Role;
+use crate::runtime::{Runtime, until};
+use crate::scene::{SOON, accepted, end, gated, pid_of, started, status, submit, until_gone, until_running};
+
+/// A fault that lasts until this is dropped.
+struct Fault(Child);
+
+impl Fault {
+    /// `what` as in `strace --inject=…`, on the database's files of these endings.
+    fn of(runtime: &Runtime, endings: &[&str], what: &str) -> Self {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-p", &pid_of(runtime, Role::Server).to_string(), "-o", "/dev/null", "-e", "signal=none"]);
+        for ending in endings {
+            command.arg("-P").arg(runtime.data_dir().join(format!("runtime.db{ending}")));
+        }
+        let calls = what.split(':').next().unwrap_or(what);
+        command.arg("-e").arg(format!("trace={calls}")).arg("-e").arg(format!("inject={what}"));
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace");
+        let told = BufReader::new(child.stderr.take().expect("piped")).lines().next();
+        let told = told.expect("a line").expect("readable");
+        assert!(told.contains("attached"), "{told}");
+        Self(child)
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        // On SIGTERM it lets go of the server.
+        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+fn has_strace(test: &str) -> bool {
+    // It may be there and not be allowed to trace.
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    let can = traced.is_ok_and(|status| status.success());
+    if !can {
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: strace cannot trace here (apt-get install strace)");
+    }
+    can
+}
+
+fn is_ready(api: &Api) -> bool {
+    api.get("/readyz").is_some_and(|answer| answer.status == 200)
+}
+
+fn refused(api: &Api, id: &str) {
+    let answer = submit(api, id, "exit 9");
+    assert_eq!((answer.status, &answer.body["error"]["code"]), (503, &json!("unavailable")), "{}", answer.body);
+}
+
+fn event_types(api: &Api, id: &str) -> Vec<String> {
+    let events = api.get(&format!("/api/v1/tasks/{id}/events")).expect("an answer").body;
+    let types = events.as_array().expect("events").iter().map(|event| event["event_type"].clone());
+    types.map(|kind| kind.as_str().expect("a name").to_owned()).collect()
+}
+
+/// Refuses while the fault lasts, loses nothing, and heals by itself: what is true of all that cannot be written.
+fn refuses_and_heals(test: &str, endings: &[&str], what: &str) {
+    if !has_strace(test) {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    accepted(&api, "before", "exit 1");
+    end(&api, "before");
+    accepted(&api, "during", &gated(8));
+    until_running(&api, "during");
+    let fault = Fault::of(&runtime, endings, what);
+    refused(&api, "refused");
+    assert!(!is_ready(&api), "it promises what it cannot keep");
+    assert_eq!(status(&api, "before")["exit_code"], 1, "what is stored can be read");
+    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    let result = runtime.task_dir("during").join("result.json");
+    until(SOON, || result.exists().then_some(())).expect("its end is known");
+    assert_eq!(status(&api, "during")["status"], "running", "an end is told when it is committed");
+    refused(&api, "refused");
+    drop(fault);
+    assert_eq!(end(&api, "during")["exit_code"], 8);
+    until(SOON, || is_ready(&api).then_some(())).expect("it heals");
+    accepted(&api, "refused", "exit 2");
+    assert_eq!(end(&api, "refused")["exit_code"], 2);
+    let events = [event_types(&api, "during"), event_types(&api, "refused")];
+    assert_eq!(events[0], events[1], "each event is there once");
+    // What is true in memory is also what is on the disk.
+    runtime.kill();
+    runtime.start().expect("it starts");
+    assert_eq!((&status(&api, "during")["exit_code"], &status(&api, "refused")["exit_code"]), (&json!(8), &json!(2)));
+    assert_eq!([event_types(&api, "during"), event_types(&api, "refused")], events);
+}
+
+#[test]
+fn a_failing_sync_refuses_and_heals() {
+    refuses_and_heals("a_failing_sync_refuses_and_heals", &["-wal", ""], "fsync,fdatasync:error=EIO");
+}
+
+#[test]
+fn a_failing_write_refuses_and_heals() {
+    refuses_and_heals("a_failing_write_refuses_and_heals", &["-wal", ""], "pwrite64:error=EIO");
+}
+
+#[test]
+fn a_file_system_that_became_read_only_refuses_and_heals() {
+    let test = "a_file_system_that_became_read_only_refuses_and_heals";
+    refuses_and_heals(test, &["-wal", "", "-shm"], "pwrite64,fsync,fdatasync,openat,ftruncate:error=EROFS");
+}
+
+#[test]
+fn a_slow_sync_delays_the_answers_and_they_are_true() {
+    if !has_strace("a_slow_sync_delays_the_answers_and_they_are_true") {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    let fault = Fault::of(&runtime, &["-wal", ""], "fsync,fdatasync:delay_exit=2000000");
+    let begun = Instant::now();
+    accepted(&api, "slow", "exit 3");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "it was not yet synced");
+    runtime.kill();
+    drop(fault);
+    runtime.start().expect("it starts");
+    assert_eq!(end(&api, "slow")["exit_code"], 3);
+}
+
+#[test]
+fn a_refused_task_does_not_appear_after_a_crash() {
+    if !has_strace("a_refused_task_does_not_appear_after_a_crash") {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    accepted(&api, "before", "exit 1");
+    end(&api, "before");
+    let fault = Fault::of(&runtime, &["-wal", ""], "fsync,fdatasync:error=EIO");
+    refused(&api, "refused");
+    drop(fault);
+    // Nobody writes but the dispatcher itself.
+    until(SOON, || runtime.log().contains("the store takes commits again").then_some(())).expect("it heals");
+    runtime.kill();
+    runtime.start().expect("it starts");
+    assert_eq!(api.get("/api/v1/tasks/refused").expect("an answer").status, 404);
+    assert_eq!(status(&api, "before")["exit_code"], 1);
+}
+
+/// Killed before anything is written over the failed commit: nobody was promised the task, and it may be there.
+#[test]
+fn a_refused_task_that_a_crash_brings_to_light_runs_once() {
+    if !has_strace("a_refused_task_that_a_crash_brings_to_light_runs_once") {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    let fault = Fault::of(&runtime, &["-wal", ""], "fsync,fdatasync:error=EIO");
+    let script = format!("echo ran >> {}", runtime.ran_of_task().display());
+    assert_eq!(submit(&api, "again", &script).status, 503);
+    runtime.kill();
+    drop(fault);
+    runtime.start().expect("it starts");
+    let answer = submit(&api, "again", &script);
+    assert!(matches!(answer.status, 200 | 409), "{}", answer.body);
+    assert_eq!(end(&api, "again")["exit_code"], 0);
+    assert_eq!(runtime.runs(std::iter::empty()), ["ran"]);
+}
+
+#[test]
+fn a_start_that_could_not_be_committed_comes_before_its_end() {
+    if !has_strace("a_start_that_could_not_be_committed_comes_before_its_end") {
+        return;
+    }
+    let runtime = started(false, &[]);
+    let api = runtime.api();
+    let launcher = pid_of(&runtime, Role::Launcher);
+    kill(launcher, Signal::SIGSTOP).expect("stopped");
+    accepted(&api, "short", "exit 4");
+    let fault = Fault::of(&runtime, &["-wal", ""], "fsync,fdatasync:error=EIO");
+    kill(launcher, Signal::SIGCONT).expect("continued");
+    until(SOON, || runtime.log().contains("a commit failed").then_some(())).expect("its start is known");
+    until_gone(&runtime, Role::Shim);
+    assert_eq!(status(&api, "short")["status"], "accepted");
+    drop(fault);
+    let ended = end(&api, "short");
+    assert_eq!(ended["exit_code"], 4);
+    assert!(ended["started_at"].is_string(), "{ended}");
+    let events = event_types(&api, "short");
+    assert_eq!(events[3..], ["resource_reserved", "started", "resource_released", "failed"].map(str::to_owned));
+}
