@@ -1,7 +1,7 @@
 //! The dispatcher's thread: take what has come in, decide, commit, then act. While a commit is under way more comes
 //! in and goes into the next turn together: a burst pays for one fsync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
 use crate::store::{StoreError, Writer};
+use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
 use crate::sys::rlimit;
@@ -93,6 +94,7 @@ pub fn start(
         waiters,
         metrics,
         settings,
+        launched: HashMap::new(),
         pending: Vec::new(),
         unsettled: false,
     };
@@ -120,6 +122,8 @@ struct Loop {
     waiters: Waiters,
     metrics: Arc<Metrics>,
     settings: Settings,
+    /// When each launch was handed over, by the monotonic clock of [`Running::started_monotonic_ms`].
+    launched: HashMap<TaskId, u64>,
     /// Facts whose commit failed; they are tried again with each turn.
     pending: Vec<Fact>,
     /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
@@ -251,6 +255,7 @@ impl Loop {
                 Effect::Started(task) => self.observe_launch(&task),
                 Effect::Ended(task) => {
                     self.lifeline.ended(task.id());
+                    self.launched.remove(task.id());
                     if let Some(outcome) = task.outcome() {
                         self.metrics.on_ended(outcome);
                     }
@@ -260,6 +265,7 @@ impl Loop {
     }
 
     fn launch(&mut self, task: &Task) {
+        self.launched.insert(task.id().clone(), monotonic_ms());
         let journal = self.lifeline.journal_for(task.id());
         match launch::request(task, &self.settings.launch, &journal) {
             Some(request) => self.lifeline.launch(request),
@@ -267,10 +273,10 @@ impl Loop {
         }
     }
 
-    fn observe_launch(&self, task: &Task) {
-        let (Some(reserved), Some(running)) = (task.reserved_at(), task.running()) else { return };
-        let millis = running.started_at.as_millis().saturating_sub(reserved.as_millis());
-        self.metrics.observe_launch(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    fn observe_launch(&mut self, task: &Task) {
+        // A launch of a former server is not known here.
+        let (Some(launched), Some(running)) = (self.launched.remove(task.id()), task.running()) else { return };
+        self.metrics.observe_launch(Duration::from_millis(running.started_monotonic_ms.saturating_sub(launched)));
     }
 
     fn answer(&mut self, question: Question) {

@@ -6,6 +6,7 @@ mod bite;
 mod campaign;
 mod checker;
 mod client;
+mod clock;
 mod events;
 mod faults;
 mod killer;
