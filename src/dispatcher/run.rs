@@ -296,6 +296,9 @@ impl Loop {
         if self.core.draining {
             return Err(Unavailable::Draining);
         }
+        if self.core.paused || self.lifeline.is_stopped() {
+            return Err(Unavailable::Launcher);
+        }
         self.writer.check(Timestamp::now()).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be written");
             Unavailable::Storage

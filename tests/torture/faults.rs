@@ -65,8 +65,10 @@ fn a_stopped_launcher_delays_starts_and_loses_none() {
     assert_eq!(end(&api, "before")["exit_code"], 5, "what runs needs no launcher");
     let waited = api.get("/api/v1/tasks/meanwhile?wait_ms=10000").expect("an answer").body;
     assert_eq!(waited["status"], "accepted");
-    assert_eq!(api.get("/readyz").expect("an answer").status, 200);
+    let refused = api.get("/readyz").expect("an answer");
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (503, &json!("unavailable")), "{}", refused.body);
     kill(launcher, Signal::SIGCONT).expect("continued");
+    until(SOON, || (api.get("/readyz")?.status == 200).then_some(())).expect("it is ready at once");
     assert_eq!(end(&api, "meanwhile")["exit_code"], 6);
 }
 
@@ -210,6 +212,44 @@ fn a_launcher_that_cannot_fork_fails_the_launch_and_goes_on() {
     assert_eq!(end(&api, "after")["exit_code"], 4);
 }
 
+/// Every page of the database but the first, which is the list of its tables.
+fn damage(runtime: &Runtime) {
+    // The log beside it would heal the file.
+    let path = runtime.data_dir().join("runtime.db");
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all is in the file");
+    let database = fs::File::options().read(true).write(true).open(&path).expect("there");
+    let pages = database.metadata().expect("there").len() / 4096;
+    for page in 1..pages {
+        database.write_at(&[0x5a; 4096], page * 4096).expect("written");
+    }
+}
+
+#[test]
+fn a_database_that_is_damaged_below_a_running_server_is_told_and_nothing_is_made_up() {
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    let ids = || (0..20).map(|n| format!("t{n}"));
+    ids().for_each(|id| accepted(&api, &id, "exit 6"));
+    ids().for_each(|id| drop(end(&api, &id)));
+    accepted(&api, "during", &gated(7));
+    until_running(&api, "during");
+    damage(&runtime);
+    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    // Never "no such task", and never a new task beside what cannot be read.
+    for id in ids().chain(["during".to_owned()]) {
+        let told = api.get(&format!("/api/v1/tasks/{id}")).expect("an answer");
+        assert_eq!((told.status, &told.body["error"]["code"]), (503, &json!("unavailable")), "{}", told.body);
+        // What lives is in memory too.
+        let again = submit(&api, &id, "exit 8").status;
+        assert!(again == 503 || (again, id.as_str()) == (409, "during"), "{id}: {again}");
+    }
+    assert_eq!(submit(&api, "new", "exit 8").status, 503);
+    assert_eq!(api.get("/readyz").expect("an answer").status, 503);
+    assert!(runtime.log().contains("malformed"), "{}", runtime.log());
+    assert!(runtime.ended().is_none(), "it goes on and says so");
+}
+
 #[test]
 fn a_corrupt_database_is_refused_or_told_and_never_made_up() {
     let mut runtime = started(false, &[]);
@@ -221,17 +261,7 @@ fn a_corrupt_database_is_refused_or_told_and_never_made_up() {
         end(&api, &format!("t{n}"));
     }
     assert!(runtime.stop().is_some_and(|status| status.success()));
-    // The log beside it would heal the file.
-    let path = runtime.data_dir().join("runtime.db");
-    let connection = rusqlite::Connection::open(&path).expect("opened");
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all is in the file");
-    drop(connection);
-    let database = fs::File::options().read(true).write(true).open(&path).expect("there");
-    let pages = database.metadata().expect("there").len() / 4096;
-    for page in 1..pages {
-        database.write_at(&[0x5a; 4096], page * 4096).expect("written");
-    }
-    drop(database);
+    damage(&runtime);
     let refused = runtime.start().expect_err("it starts");
     assert!(refused.contains("ended at its start") && runtime.log().contains("malformed"), "{}", runtime.log());
 }
