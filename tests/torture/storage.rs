@@ -120,6 +120,53 @@ fn a_file_system_that_became_read_only_refuses_and_heals() {
 }
 
 #[test]
+fn a_failing_read_is_told_and_heals() {
+    if !has_strace("a_failing_read_is_told_and_heals") {
+        return;
+    }
+    let runtime = started(false, &[]);
+    let api = runtime.api();
+    accepted(&api, "before", "exit 1");
+    end(&api, "before");
+    accepted(&api, "during", &gated(8));
+    until_running(&api, "during");
+    let fault = Fault::of(&runtime, &["-wal", ""], "pread64:error=EIO");
+    // The commit of its end makes the readers read anew.
+    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    let told = until(SOON, || api.get("/api/v1/tasks/before").filter(|answer| answer.status != 200));
+    let told = told.expect("what cannot be read is told");
+    assert_eq!((told.status, &told.body["error"]["code"]), (503, &json!("unavailable")), "{}", told.body);
+    drop(fault);
+    assert_eq!(end(&api, "during")["exit_code"], 8);
+    assert_eq!(status(&api, "before")["exit_code"], 1);
+    accepted(&api, "after", "exit 2");
+    assert_eq!(end(&api, "after")["exit_code"], 2);
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_stops_the_start_and_its_tasks_are_kept() {
+    if !has_strace("a_log_that_cannot_be_opened_stops_the_start_and_its_tasks_are_kept") {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    accepted(&api, "kept", &gated(7));
+    until_running(&api, "kept");
+    runtime.kill();
+    fs::write(runtime.task_dir("kept").join("workspace/go"), "").expect("written");
+    let wal = runtime.data_dir().join("runtime.db-wal").display().to_string();
+    // Not as the parent of the server.
+    let strace = ["strace", "-f", "-D", "-o", "/dev/null", "-P", &wal, "-e", "trace=openat"];
+    runtime.prefix = strace.iter().chain(&["-e", "inject=openat:error=EIO"]).map(|word| (*word).to_owned()).collect();
+    let refused = runtime.start().expect_err("it starts");
+    assert!(refused.contains("ended at its start"), "{refused}");
+    assert!(runtime.log().contains("unable to open database file"), "{}", runtime.log());
+    runtime.prefix.clear();
+    runtime.start().expect("it starts");
+    assert_eq!(end(&api, "kept")["exit_code"], 7);
+}
+
+#[test]
 fn a_slow_sync_delays_the_answers_and_they_are_true() {
     if !has_strace("a_slow_sync_delays_the_answers_and_they_are_true") {
         return;
