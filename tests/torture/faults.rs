@@ -10,12 +10,20 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::plan::Profile;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
 use crate::scene::{SOON, accepted, end, gated, is_root, pid_of, started, status, submit, until_gone, until_running};
+
+/// The file of this kind in the directory of launchers and shims.
+fn run_file(runtime: &Runtime, extension: &str) -> Option<fs::File> {
+    let run = fs::read_dir(runtime.data_dir().join("run")).expect("there").filter_map(Result::ok);
+    let path = run.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == extension))?;
+    Some(fs::File::options().write(true).read(true).open(path).expect("opened"))
+}
 
 #[test]
 fn a_damaged_exit_record_makes_a_lost_task_and_never_a_success() {
@@ -26,9 +34,7 @@ fn a_damaged_exit_record_makes_a_lost_task_and_never_a_success() {
     runtime.kill();
     fs::write(runtime.task_dir("damaged").join("workspace/go"), "").expect("written");
     until_gone(&runtime, Role::Shim);
-    let run = fs::read_dir(runtime.data_dir().join("run")).expect("there").filter_map(Result::ok);
-    let journal = run.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "journal"));
-    let journal = fs::File::options().write(true).read(true).open(journal.expect("a journal")).expect("opened");
+    let journal = run_file(&runtime, "journal").expect("a journal");
     let length = journal.metadata().expect("there").len();
     journal.write_at(b"#", length - 20).expect("written");
     runtime.start().expect("it starts");
@@ -73,19 +79,27 @@ fn a_stopped_launcher_delays_starts_and_loses_none() {
 }
 
 #[test]
-fn a_server_does_not_start_beside_a_stopped_launcher_and_does_after_it() {
+fn a_server_that_finds_a_stopped_launcher_ends_it_and_loses_nothing() {
     let mut runtime = started(false, &[]);
     let api = runtime.api();
+    accepted(&api, "running", &gated(5));
+    until_running(&api, "running");
     let launcher = pid_of(&runtime, Role::Launcher);
     kill(launcher, Signal::SIGSTOP).expect("stopped");
-    accepted(&api, "kept", "exit 6");
+    let lock = run_file(&runtime, "lock").expect("a lock");
+    let mut reader = Command::new("sleep").arg("600").stdin(lock).spawn().expect("sleep");
+    let pid = Pid::from_raw(i32::try_from(reader.id()).expect("a pid"));
+    kill(pid, Signal::SIGSTOP).expect("stopped");
+    accepted(&api, "launching", "exit 6");
     runtime.kill();
-    let refused = runtime.start().expect_err("it starts");
-    let told = runtime.log().contains("a former launcher still holds");
-    assert!(refused.contains("ended at its start") && told, "{refused}");
-    kill(launcher, Signal::SIGCONT).expect("continued");
-    runtime.start().expect("it starts");
-    assert_eq!(end(&api, "kept")["exit_code"], 6);
+    runtime.start().unwrap_or_else(|error| panic!("{error}\n{}", runtime.log()));
+    assert_ne!(pid_of(&runtime, Role::Launcher), launcher);
+    assert!(reader.try_wait().expect("waitable").is_none(), "whoever else has the lock's file open is left alone");
+    reader.kill().expect("killable");
+    reader.wait().expect("reaped");
+    assert_eq!(end(&api, "launching")["exit_code"], 6);
+    fs::write(runtime.task_dir("running").join("workspace/go"), "").expect("written");
+    assert_eq!(end(&api, "running")["exit_code"], 5, "its shim lives on");
 }
 
 #[test]
