@@ -3,7 +3,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,12 +14,17 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::api::Api;
+use crate::events::check_events;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
 use crate::scene::{SOON, accepted, end, gated, pid_of, started, status, submit, until_gone, until_running};
 
 /// A fault that lasts until this is dropped.
-struct Fault(Child);
+struct Fault {
+    strace: Child,
+    /// It tells of each new thread, and would die of a pipe that nobody holds.
+    _messages: BufReader<ChildStderr>,
+}
 
 impl Fault {
     /// `what` as in `strace --inject=…`, on the database's files of these endings.
@@ -29,18 +37,19 @@ impl Fault {
         let calls = what.split(':').next().unwrap_or(what);
         command.arg("-e").arg(format!("trace={calls}")).arg("-e").arg(format!("inject={what}"));
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace");
-        let told = BufReader::new(child.stderr.take().expect("piped")).lines().next();
-        let told = told.expect("a line").expect("readable");
+        let mut messages = BufReader::new(child.stderr.take().expect("piped"));
+        let mut told = String::new();
+        messages.read_line(&mut told).expect("readable");
         assert!(told.contains("attached"), "{told}");
-        Self(child)
+        Self { strace: child, _messages: messages }
     }
 }
 
 impl Drop for Fault {
     fn drop(&mut self) {
         // On SIGTERM it lets go of the server.
-        let _ = kill(Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")), Signal::SIGTERM);
-        let _ = self.0.wait();
+        let _ = kill(Pid::from_raw(i32::try_from(self.strace.id()).expect("a pid")), Signal::SIGTERM);
+        let _ = self.strace.wait();
     }
 }
 
@@ -117,6 +126,58 @@ fn a_failing_write_refuses_and_heals() {
 fn a_file_system_that_became_read_only_refuses_and_heals() {
     let test = "a_file_system_that_became_read_only_refuses_and_heals";
     refuses_and_heals(test, &["-wal", "", "-shm"], "pwrite64,fsync,fdatasync,openat,ftruncate:error=EROFS");
+}
+
+/// Two clients, who submit what was refused again, while the syncs fail, work, and fail again.
+#[test]
+fn what_is_acknowledged_between_failing_syncs_runs_once() {
+    if !has_strace("what_is_acknowledged_between_failing_syncs_runs_once") {
+        return;
+    }
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    let ran = runtime.ran_of_task().display().to_string();
+    let (refused, taken, over) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicBool::new(false));
+    let client = |name: &str| {
+        for n in (0..2000).take_while(|_| !over.load(Ordering::Relaxed)) {
+            let id = format!("{name}-{n}");
+            let take = || {
+                let answer = submit(&api, &id, &format!("echo {id} >> {ran}"));
+                assert!(matches!(answer.status, 200 | 503), "a refused task is not there: {}", answer.body);
+                refused.fetch_add(usize::from(answer.status == 503), Ordering::Relaxed);
+                (answer.status == 200).then_some(())
+            };
+            until(SOON, take).expect("taken in the end");
+            taken.lock().expect("no panic").push(id);
+        }
+    };
+    let grows = |count: &dyn Fn() -> usize| {
+        let before = count();
+        until(SOON, || (count() > before + 4).then_some(())).is_some()
+    };
+    thread::scope(|clients| {
+        ["a", "b"].iter().for_each(|name| drop(clients.spawn(|| client(name))));
+        let both_go_on = (0..5).all(|_| {
+            let taken = grows(&|| taken.lock().expect("no panic").len());
+            let _fault = Fault::of(&runtime, &["-wal", ""], "fsync,fdatasync:error=EIO");
+            taken && grows(&|| refused.load(Ordering::Relaxed))
+        });
+        over.store(true, Ordering::Relaxed);
+        assert!(both_go_on, "{refused:?} refused");
+    });
+    let mut ids = taken.into_inner().expect("no panic");
+    runtime.kill();
+    runtime.start().expect("it starts");
+    for id in &ids {
+        let ended = end(&api, id);
+        assert_eq!(ended["exit_code"], 0, "{ended}");
+        let events = api.get(&format!("/api/v1/tasks/{id}/events")).expect("an answer").body;
+        check_events(events.as_array().expect("events"), &ended, 2).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+    let mut runs = runtime.runs(std::iter::empty());
+    ids.sort();
+    runs.sort();
+    assert_eq!(runs, ids);
 }
 
 #[test]
