@@ -128,6 +128,8 @@ impl Core {
             }
             self.start_what_fits(&mut turn, now);
         }
+        // Also when nothing came in: what is waiting may be so because a commit failed, or because there was no launcher.
+        self.start_what_fits(&mut turn, now);
         turn
     }
 

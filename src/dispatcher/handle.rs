@@ -50,6 +50,8 @@ pub enum Unavailable {
     Storage,
     #[error("the dispatcher does not answer")]
     Dispatcher,
+    #[error("the launcher is stopped, or is gone and could not be replaced yet")]
+    Launcher,
 }
 
 /// One consistent view of the ledger: `reserved + available = capacity`, `reserved` is the sum of `active`.
@@ -106,7 +108,7 @@ impl Dispatcher {
         self.ask(|reply| Input::Question(Question::Resources { reply })).await
     }
 
-    /// Proves that the store takes a write and that the dispatcher lives.
+    /// Proves that the store takes a write, that the dispatcher lives, and that something may be launched.
     ///
     /// # Errors
     /// What is not so.

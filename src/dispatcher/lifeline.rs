@@ -12,6 +12,8 @@ use super::watch;
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::launcher::{Launcher, LauncherEvent};
 use crate::sandbox::cgroup;
+use crate::sys::proc_stat;
+use crate::sys::process::Pid;
 use crate::task::state::{LaunchId, Running};
 use crate::task::{State, Task, TaskId, TaskPaths};
 
@@ -55,6 +57,12 @@ impl Lifeline {
             tracing::error!(instance, "the launcher died");
         }
         present
+    }
+
+    /// Somebody has sent the launcher SIGSTOP: it launches nothing until it gets SIGCONT.
+    pub fn is_stopped(&self) -> bool {
+        let stat = Pid::from_raw(self.launcher.pid()).and_then(|pid| proc_stat::read(pid).ok());
+        stat.is_some_and(|stat| stat.state == b'T')
     }
 
     /// Starts a launcher in the place of the dead one and finds out what became of its launches. Its shims go on

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::input::Fact;
+use crate::launcher::ROLE;
 use crate::launcher::protocol::Report;
 use crate::shim::journal::{self, JournalError, Record};
 use crate::sys::clock::boot_id;
-use crate::sys::process::{Pid, pidfd_open};
-use crate::sys::{lock, proc_stat};
+use crate::sys::proc_tree::Process;
+use crate::sys::process::{Pid, Signal, pidfd_open};
+use crate::sys::{lock, proc_stat, proc_tree};
 use crate::task::state::{LaunchId, Running};
 use crate::task::{Exit, ExitStatus, State, Task, TaskId, Timestamp};
 
@@ -170,11 +172,35 @@ impl Survey {
 fn settle(path: PathBuf) -> Result<(Lock, String), RecoveryError> {
     let failed = |source| RecoveryError::Read { path: path.clone(), source };
     let file = lock::open(&path).map_err(failed)?;
-    if !lock::exclusive_by(&file, Instant::now() + SETTLE).map_err(failed)? {
+    let is_free = || lock::exclusive_by(&file, Instant::now() + SETTLE).map_err(failed);
+    let mut free = is_free()?;
+    if !free && end_stopped_holders(&path).map_err(failed)? {
+        free = is_free()?;
+    }
+    if !free {
         return Err(RecoveryError::Held { path });
     }
     let boot_id = std::fs::read_to_string(&path).map_err(failed)?;
     Ok((Lock { path, _held: file }, boot_id))
+}
+
+/// Says whether there were any. A stopped launcher may launch nothing for a server that is gone, and a stopped shim that
+/// has yet to leave its start record has let no command go: their deaths are told from the journals like any other.
+fn end_stopped_holders(lock: &Path) -> io::Result<bool> {
+    let is_holder = |process: &Process| is_of_launcher(process) && process.uses(lock);
+    let holders: Vec<_> = proc_tree::stopped()?.into_iter().filter(is_holder).collect();
+    for holder in &holders {
+        tracing::warn!(pid = holder.pid.as_raw_pid(), lock = %lock.display(), "ended a stopped process of a former launcher");
+        // Gone already is as good.
+        let _ = holder.signal(&[Signal::KILL]);
+    }
+    Ok(!holders.is_empty())
+}
+
+/// A launcher, or one that it forked, and nobody who looks into its lock.
+fn is_of_launcher(process: &Process) -> bool {
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    command_line.split(|byte| *byte == 0).nth(1) == Some(ROLE.as_bytes())
 }
 
 fn read(path: &Path, boot_id: &str, traces: &mut HashMap<LaunchId, Trace>) -> Result<(), RecoveryError> {

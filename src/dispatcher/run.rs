@@ -1,7 +1,7 @@
 //! The dispatcher's thread: take what has come in, decide, commit, then act. While a commit is under way more comes
 //! in and goes into the next turn together: a burst pays for one fsync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
 use crate::store::{Ended, StoreError, Writer};
+use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
 use crate::sys::rlimit;
@@ -98,8 +99,9 @@ pub fn start(
         waiters,
         metrics,
         settings,
+        launched: HashMap::new(),
         pending: Vec::new(),
-        retry_at: None,
+        unsettled: false,
     };
     this.recover(facts)?;
     let run = move || or_abort("dispatcher", || this.run());
@@ -126,9 +128,13 @@ struct Loop {
     waiters: Waiters,
     metrics: Arc<Metrics>,
     settings: Settings,
-    /// Facts whose commit failed, and when they are tried again.
+    /// When each launch was handed over, by the monotonic clock of [`Running::started_monotonic_ms`].
+    launched: HashMap<TaskId, u64>,
+    /// Facts whose commit failed; they are tried again with each turn.
     pending: Vec<Fact>,
-    retry_at: Option<Instant>,
+    /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
+    /// until the next one is written over it.
+    unsettled: bool,
 }
 
 impl Stored for Writer {
@@ -157,17 +163,14 @@ impl Loop {
     /// Ends when everybody who could send is gone.
     fn run(mut self) {
         loop {
-            let wait = if self.pending.is_empty() { self.settings.poll_interval } else { RETRY };
+            let wait = if self.unsettled { RETRY } else { self.settings.poll_interval };
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             // What could not be committed comes first, as it was: a start is before its exit.
-            let mut inputs: Vec<Input> = Vec::new();
-            if self.retry_at.is_none_or(|at| at <= Instant::now()) {
-                inputs.extend(std::mem::take(&mut self.pending).into_iter().map(Input::Fact));
-            }
+            let mut inputs: Vec<Input> = std::mem::take(&mut self.pending).into_iter().map(Input::Fact).collect();
             inputs.extend(first.into_iter().chain(self.inbox.try_iter().take(MAX_TURN)));
             self.turn(inputs);
         }
@@ -188,6 +191,7 @@ impl Loop {
         }
         let turn = self.core.decide(decided, &self.writer, Timestamp::now());
         self.finish(turn);
+        self.settle();
         for question in questions {
             self.answer(question);
         }
@@ -217,6 +221,7 @@ impl Loop {
         let begun = Instant::now();
         match self.writer.commit(&turn.transitions) {
             Ok(()) => {
+                self.settled();
                 self.metrics.observe_commit(begun.elapsed(), turn.transitions.len());
                 for transition in &turn.transitions {
                     self.waiters.publish(transition.task().id());
@@ -226,8 +231,21 @@ impl Loop {
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a commit failed and will be tried again");
                 self.pending.extend(self.core.undo(turn));
-                self.retry_at = Some(Instant::now() + RETRY);
+                self.unsettled = true;
             }
+        }
+    }
+
+    /// Writes over what a failed commit has left, when nothing else does.
+    fn settle(&mut self) {
+        if self.unsettled && self.pending.is_empty() && self.writer.check(Timestamp::now()).is_ok() {
+            self.settled();
+        }
+    }
+
+    fn settled(&mut self) {
+        if std::mem::take(&mut self.unsettled) {
+            tracing::info!("the store takes commits again");
         }
     }
 
@@ -243,6 +261,7 @@ impl Loop {
                 Effect::Started(task) => self.observe_launch(&task),
                 Effect::Ended(task) => {
                     self.lifeline.ended(task.id());
+                    self.launched.remove(task.id());
                     if let Some(outcome) = task.outcome() {
                         self.metrics.on_ended(outcome);
                         self.retention.on_ended(outcome.finished_at);
@@ -253,6 +272,7 @@ impl Loop {
     }
 
     fn launch(&mut self, task: &Task) {
+        self.launched.insert(task.id().clone(), monotonic_ms());
         let journal = self.lifeline.journal_for(task.id());
         match launch::request(task, &self.settings.launch, &journal) {
             Some(request) => self.lifeline.launch(request),
@@ -260,10 +280,10 @@ impl Loop {
         }
     }
 
-    fn observe_launch(&self, task: &Task) {
-        let (Some(reserved), Some(running)) = (task.reserved_at(), task.running()) else { return };
-        let millis = running.started_at.as_millis().saturating_sub(reserved.as_millis());
-        self.metrics.observe_launch(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    fn observe_launch(&mut self, task: &Task) {
+        // A launch of a former server is not known here.
+        let (Some(launched), Some(running)) = (self.launched.remove(task.id()), task.running()) else { return };
+        self.metrics.observe_launch(Duration::from_millis(running.started_monotonic_ms.saturating_sub(launched)));
     }
 
     fn answer(&mut self, question: Question) {
@@ -284,6 +304,9 @@ impl Loop {
     fn check(&self) -> Result<(), Unavailable> {
         if self.core.draining {
             return Err(Unavailable::Draining);
+        }
+        if self.core.paused || self.lifeline.is_stopped() {
+            return Err(Unavailable::Launcher);
         }
         self.writer.check(Timestamp::now()).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "the store cannot be written");

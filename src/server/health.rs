@@ -1,4 +1,4 @@
-//! Liveness: the process answers. Readiness: the store takes a write and the dispatcher lives.
+//! Liveness: the process answers. Readiness: the store takes a write, the dispatcher lives, and the launcher may launch.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -166,7 +166,7 @@ impl Api {
 
     /// Readiness
     ///
-    /// Proves that the store takes a write and that the dispatcher lives.
+    /// Proves that the store takes a write, that the dispatcher lives, and that something may be launched.
     #[oai(path = "/readyz", method = "get", operation_id = "get_readiness", tag = "Tag::Health")]
     async fn get_readiness(&self, ctx: Ctx<'_>) -> Answer<Json<HealthResponse>> {
         Ok(Json(health::ready(ctx.0).await?))

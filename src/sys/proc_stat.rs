@@ -10,7 +10,7 @@ use super::process::Pid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcStat {
     pub pid: i32,
-    /// `Z` for a zombie.
+    /// `Z` for a zombie, `T` for one that is stopped.
     pub state: u8,
     pub ppid: i32,
     pub pgrp: i32,

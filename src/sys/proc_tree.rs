@@ -34,7 +34,7 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it works in `dir` or has something below it open. What cannot be seen counts as no.
+    /// Whether it works in `dir`, or has it or something below it open. What cannot be seen counts as no.
     #[must_use]
     pub fn uses(&self, dir: &Path) -> bool {
         let Ok(dir) = dir.canonicalize() else { return false };
@@ -69,6 +69,15 @@ pub fn descendants(root: Pid, skip: impl Fn(Pid) -> bool) -> io::Result<Vec<Proc
 pub fn in_session(session: Pid) -> io::Result<Vec<Process>> {
     let members = all_processes()?.into_iter().filter(|s| s.session == session.as_raw_pid() && s.state != b'Z');
     Ok(members.filter_map(|s| Some(Process { pid: Pid::from_raw(s.pid)?, start_ticks: s.start_ticks })).collect())
+}
+
+/// The processes that somebody has stopped.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn stopped() -> io::Result<Vec<Process>> {
+    let stopped = all_processes()?.into_iter().filter(|stat| stat.state == b'T');
+    Ok(stopped.filter_map(|s| Some(Process { pid: Pid::from_raw(s.pid)?, start_ticks: s.start_ticks })).collect())
 }
 
 fn walk(first: Vec<ProcStat>, skip: &impl Fn(Pid) -> bool, children: impl Fn(Pid) -> Vec<ProcStat>) -> Vec<Process> {

@@ -41,5 +41,7 @@ impl Api {
 fn whole(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<Answer> {
     let mut answer = answer.ok()?;
     let status = answer.status().as_u16();
+    let told_when = answer.headers().contains_key("retry-after");
+    assert!(status != 503 || told_when, "a 503 without Retry-After");
     Some(Answer { status, body: answer.body_mut().read_json().ok()? })
 }

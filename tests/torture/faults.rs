@@ -8,77 +8,21 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::api::{Answer, Api};
 use crate::plan::Profile;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
+use crate::scene::{SOON, accepted, end, gated, is_root, pid_of, started, status, submit, until_gone, until_running};
 
-const SOON: Duration = Duration::from_secs(30);
-
-fn started(rootless: bool, prefix: &[&str]) -> Runtime {
-    let mut runtime = Runtime::new(Profile::Process, rootless);
-    runtime.prefix = prefix.iter().map(|word| (*word).to_owned()).collect();
-    runtime.start().unwrap_or_else(|error| panic!("{error}\n{}", runtime.log()));
-    runtime
-}
-
-/// Whether a fault can be made that only root can make.
-fn is_root(test: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        // Past the macros of the test harness, which hide what a passing test prints.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: only root can do this");
-    }
-    root
-}
-
-fn submit(api: &Api, id: &str, script: &str) -> Answer {
-    let execution = json!({"kind": "command", "program": "/bin/sh", "args": ["-c", script]});
-    api.post("/api/v1/tasks", &json!({"task_id": id, "execution": execution})).expect("an answer")
-}
-
-fn accepted(api: &Api, id: &str, script: &str) {
-    let answer = submit(api, id, script);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-fn status(api: &Api, id: &str) -> Value {
-    let answer = api.get(&format!("/api/v1/tasks/{id}")).expect("an answer");
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body
-}
-
-fn end(api: &Api, id: &str) -> Value {
-    let ended = || {
-        let status = api.get(&format!("/api/v1/tasks/{id}?wait_ms=1000"))?.body;
-        matches!(status["status"].as_str(), Some("success" | "failed" | "cancelled")).then_some(status)
-    };
-    until(SOON, ended).unwrap_or_else(|| panic!("it did not end: {}", status(api, id)))
-}
-
-fn until_running(api: &Api, id: &str) {
-    until(SOON, || (status(api, id)["status"] == "running").then_some(())).expect("it runs");
-}
-
-/// A task that waits for the file `go` in its workspace, and then exits with `code`.
-fn gated(code: u8) -> String {
-    format!("until [ -e go ]; do sleep 0.02; done; exit {code}")
-}
-
-fn pid_of(runtime: &Runtime, role: Role) -> Pid {
-    let found = until(SOON, || runtime.processes.of_runtime().into_iter().find(|held| held.role == role));
-    Pid::from_raw(found.unwrap_or_else(|| panic!("no {role:?}")).pid)
-}
-
-fn until_gone(runtime: &Runtime, role: Role) {
-    let gone = || runtime.processes.of_runtime().iter().all(|held| held.role != role).then_some(());
-    until(SOON, gone).unwrap_or_else(|| panic!("a {role:?} is left"));
+/// The file of this kind in the directory of launchers and shims.
+fn run_file(runtime: &Runtime, extension: &str) -> Option<fs::File> {
+    let run = fs::read_dir(runtime.data_dir().join("run")).expect("there").filter_map(Result::ok);
+    let path = run.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == extension))?;
+    Some(fs::File::options().write(true).read(true).open(path).expect("opened"))
 }
 
 #[test]
@@ -90,9 +34,7 @@ fn a_damaged_exit_record_makes_a_lost_task_and_never_a_success() {
     runtime.kill();
     fs::write(runtime.task_dir("damaged").join("workspace/go"), "").expect("written");
     until_gone(&runtime, Role::Shim);
-    let run = fs::read_dir(runtime.data_dir().join("run")).expect("there").filter_map(Result::ok);
-    let journal = run.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "journal"));
-    let journal = fs::File::options().write(true).read(true).open(journal.expect("a journal")).expect("opened");
+    let journal = run_file(&runtime, "journal").expect("a journal");
     let length = journal.metadata().expect("there").len();
     journal.write_at(b"#", length - 20).expect("written");
     runtime.start().expect("it starts");
@@ -129,25 +71,35 @@ fn a_stopped_launcher_delays_starts_and_loses_none() {
     assert_eq!(end(&api, "before")["exit_code"], 5, "what runs needs no launcher");
     let waited = api.get("/api/v1/tasks/meanwhile?wait_ms=10000").expect("an answer").body;
     assert_eq!(waited["status"], "accepted");
-    assert_eq!(api.get("/readyz").expect("an answer").status, 200);
+    let refused = api.get("/readyz").expect("an answer");
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (503, &json!("unavailable")), "{}", refused.body);
     kill(launcher, Signal::SIGCONT).expect("continued");
+    until(SOON, || (api.get("/readyz")?.status == 200).then_some(())).expect("it is ready at once");
     assert_eq!(end(&api, "meanwhile")["exit_code"], 6);
 }
 
 #[test]
-fn a_server_does_not_start_beside_a_stopped_launcher_and_does_after_it() {
+fn a_server_that_finds_a_stopped_launcher_ends_it_and_loses_nothing() {
     let mut runtime = started(false, &[]);
     let api = runtime.api();
+    accepted(&api, "running", &gated(5));
+    until_running(&api, "running");
     let launcher = pid_of(&runtime, Role::Launcher);
     kill(launcher, Signal::SIGSTOP).expect("stopped");
-    accepted(&api, "kept", "exit 6");
+    let lock = run_file(&runtime, "lock").expect("a lock");
+    let mut reader = Command::new("sleep").arg("600").stdin(lock).spawn().expect("sleep");
+    let pid = Pid::from_raw(i32::try_from(reader.id()).expect("a pid"));
+    kill(pid, Signal::SIGSTOP).expect("stopped");
+    accepted(&api, "launching", "exit 6");
     runtime.kill();
-    let refused = runtime.start().expect_err("it starts");
-    let told = runtime.log().contains("a former launcher still holds");
-    assert!(refused.contains("ended at its start") && told, "{refused}");
-    kill(launcher, Signal::SIGCONT).expect("continued");
-    runtime.start().expect("it starts");
-    assert_eq!(end(&api, "kept")["exit_code"], 6);
+    runtime.start().unwrap_or_else(|error| panic!("{error}\n{}", runtime.log()));
+    assert_ne!(pid_of(&runtime, Role::Launcher), launcher);
+    assert!(reader.try_wait().expect("waitable").is_none(), "whoever else has the lock's file open is left alone");
+    reader.kill().expect("killable");
+    reader.wait().expect("reaped");
+    assert_eq!(end(&api, "launching")["exit_code"], 6);
+    fs::write(runtime.task_dir("running").join("workspace/go"), "").expect("written");
+    assert_eq!(end(&api, "running")["exit_code"], 5, "its shim lives on");
 }
 
 #[test]
@@ -274,6 +226,44 @@ fn a_launcher_that_cannot_fork_fails_the_launch_and_goes_on() {
     assert_eq!(end(&api, "after")["exit_code"], 4);
 }
 
+/// Every page of the database but the first, which is the list of its tables.
+fn damage(runtime: &Runtime) {
+    // The log beside it would heal the file.
+    let path = runtime.data_dir().join("runtime.db");
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all is in the file");
+    let database = fs::File::options().read(true).write(true).open(&path).expect("there");
+    let pages = database.metadata().expect("there").len() / 4096;
+    for page in 1..pages {
+        database.write_at(&[0x5a; 4096], page * 4096).expect("written");
+    }
+}
+
+#[test]
+fn a_database_that_is_damaged_below_a_running_server_is_told_and_nothing_is_made_up() {
+    let mut runtime = started(false, &[]);
+    let api = runtime.api();
+    let ids = || (0..20).map(|n| format!("t{n}"));
+    ids().for_each(|id| accepted(&api, &id, "exit 6"));
+    ids().for_each(|id| drop(end(&api, &id)));
+    accepted(&api, "during", &gated(7));
+    until_running(&api, "during");
+    damage(&runtime);
+    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    // Never "no such task", and never a new task beside what cannot be read.
+    for id in ids().chain(["during".to_owned()]) {
+        let told = api.get(&format!("/api/v1/tasks/{id}")).expect("an answer");
+        assert_eq!((told.status, &told.body["error"]["code"]), (503, &json!("unavailable")), "{}", told.body);
+        // What lives is in memory too.
+        let again = submit(&api, &id, "exit 8").status;
+        assert!(again == 503 || (again, id.as_str()) == (409, "during"), "{id}: {again}");
+    }
+    assert_eq!(submit(&api, "new", "exit 8").status, 503);
+    assert_eq!(api.get("/readyz").expect("an answer").status, 503);
+    assert!(runtime.log().contains("malformed"), "{}", runtime.log());
+    assert!(runtime.ended().is_none(), "it goes on and says so");
+}
+
 #[test]
 fn a_corrupt_database_is_refused_or_told_and_never_made_up() {
     let mut runtime = started(false, &[]);
@@ -285,17 +275,7 @@ fn a_corrupt_database_is_refused_or_told_and_never_made_up() {
         end(&api, &format!("t{n}"));
     }
     assert!(runtime.stop().is_some_and(|status| status.success()));
-    // The log beside it would heal the file.
-    let path = runtime.data_dir().join("runtime.db");
-    let connection = rusqlite::Connection::open(&path).expect("opened");
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all is in the file");
-    drop(connection);
-    let database = fs::File::options().read(true).write(true).open(&path).expect("there");
-    let pages = database.metadata().expect("there").len() / 4096;
-    for page in 1..pages {
-        database.write_at(&[0x5a; 4096], page * 4096).expect("written");
-    }
-    drop(database);
+    damage(&runtime);
     let refused = runtime.start().expect_err("it starts");
     assert!(refused.contains("ended at its start") && runtime.log().contains("malformed"), "{}", runtime.log());
 }

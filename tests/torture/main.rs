@@ -6,12 +6,15 @@ mod bite;
 mod campaign;
 mod checker;
 mod client;
+mod clock;
 mod events;
 mod faults;
 mod killer;
 mod plan;
 mod processes;
 mod runtime;
+mod scene;
+mod storage;
 
 use campaign::Campaign;
 use killer::Victim;

@@ -220,6 +220,18 @@ fn a_shrunk_runtime_rejects_what_can_never_start() {
 }
 
 #[test]
+fn what_could_not_start_starts_without_anything_new() {
+    let mut f = fixture(1);
+    f.core.paused = true;
+    f.run(vec![submit("a")]);
+    f.core.paused = false;
+    let turn = f.turn(vec![]);
+    assert_eq!(names(&turn), ["launch"]);
+    f.core.undo(turn);
+    assert_eq!(f.run(vec![]), ["launch"], "its first commit failed");
+}
+
+#[test]
 fn a_failed_commit_changes_nothing_and_tells_those_who_wait() {
     let mut f = fixture(1);
     let (reply, mut answer) = oneshot::channel();
