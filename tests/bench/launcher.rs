@@ -116,6 +116,8 @@ impl Launcher {
             "grace_ms": 1_000,
             "cpu_time_sec": null,
             "address_space_bytes": null,
+            "stdout_log_max_bytes": 1 << 20,
+            "stderr_log_max_bytes": 1 << 20,
             "sandbox": sandbox,
             "cgroup": cgroup,
         })

@@ -40,6 +40,7 @@ pub fn instead(path: &str) -> Option<BoxedStrategy<Value>> {
         "limits.pids_max" => between(16, MOST),
         "limits.cpu_millis" => between(500, MOST),
         "limits.file_size_bytes" | "limits.workspace_bytes" => between(MIB, MOST),
+        "limits.stdout_log_max_bytes" | "limits.stderr_log_max_bytes" => between(MIB, MOST),
         "limits.open_files" => between(64, 1 << 20),
         // A name and a path have a longest length on a file system.
         "sandbox.workspace_subdir" => {
