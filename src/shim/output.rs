@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::sys::fd;
 use crate::task::exit::{OutputFault, OutputStream};
 
-/// What a pipe holds (pipe(7)), so that one read empties it.
-const BUFFER_BYTES: usize = 64 << 10;
+/// An eighth of what a pipe holds (pipe(7)). In a fresh fork the first touch of each page costs, and most tasks write little.
+const BUFFER_BYTES: usize = 8 << 10;
 /// Before somebody else has a turn.
 const READS_AT_A_TIME: usize = 16;
 
