@@ -53,7 +53,12 @@ impl Output {
     /// # Errors
     /// As read(2).
     pub fn take(&mut self) -> io::Result<()> {
-        (0..READS_AT_A_TIME).try_for_each(|_| self.read().map(drop))
+        for _ in 0..READS_AT_A_TIME {
+            if !self.read()? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps all that is there, when the task's processes are gone. Somebody else who was given the pipe can write no more
