@@ -1,7 +1,6 @@
 //! Steps of the wall clock, an hour forward and an hour back, while tasks run. Only in a machine that is there for
 //! tests alone: `just test-vm clock::`.
 
-use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use crate::api::Api;
 use crate::plan::Profile;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
-use crate::scene::{SOON, accepted, end, gated, pid_of, status, until_running};
+use crate::scene::{SOON, accepted, end, gated, open_gate, pid_of, status, until_running};
 
 /// Set where nobody else lives by the clock.
 const PERMISSION: &str = "EXECGO_TEST_MAY_SET_CLOCK";
@@ -125,7 +124,7 @@ fn a_step_changes_no_duration_and_no_order(test: &str, seconds: i64) {
     let after = status(&api, "running");
     assert_eq!(after["started_at"], before["started_at"]);
     assert!(after["updated_at"].as_str() >= before["updated_at"].as_str(), "{before} {after}");
-    fs::write(runtime.task_dir("running").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "running");
     let least = running.elapsed();
     assert_duration(&end(&api, "running"), least, begun.elapsed());
     let timed_out = end(&api, "limited");
@@ -191,6 +190,6 @@ fn a_step_ages_what_has_ended_by_as_much_and_no_more() {
     clock.step(HOUR);
     until(SOON, || is_gone("old").then_some(())).expect("it is deleted");
     assert!(!is_gone("young"));
-    fs::write(runtime.task_dir("living").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "living");
     assert_eq!(end(&api, "living")["exit_code"], 0, "what lives has no age");
 }

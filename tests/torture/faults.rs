@@ -16,7 +16,9 @@ use serde_json::json;
 use crate::plan::Profile;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
-use crate::scene::{SOON, accepted, end, gated, is_root, pid_of, started, status, submit, until_gone, until_running};
+use crate::scene::{
+    SOON, accepted, end, gated, is_root, open_gate, pid_of, started, status, submit, until_gone, until_running,
+};
 
 /// The file of this kind in the directory of launchers and shims.
 fn run_file(runtime: &Runtime, extension: &str) -> Option<fs::File> {
@@ -32,7 +34,7 @@ fn a_damaged_exit_record_makes_a_lost_task_and_never_a_success() {
     accepted(&api, "damaged", &gated(0));
     until_running(&api, "damaged");
     runtime.kill();
-    fs::write(runtime.task_dir("damaged").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "damaged");
     until_gone(&runtime, Role::Shim);
     let journal = run_file(&runtime, "journal").expect("a journal");
     let length = journal.metadata().expect("there").len();
@@ -67,7 +69,7 @@ fn a_stopped_launcher_delays_starts_and_loses_none() {
     let launcher = pid_of(&runtime, Role::Launcher);
     kill(launcher, Signal::SIGSTOP).expect("stopped");
     accepted(&api, "meanwhile", "exit 6");
-    fs::write(runtime.task_dir("before").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "before");
     assert_eq!(end(&api, "before")["exit_code"], 5, "what runs needs no launcher");
     let waited = api.get("/api/v1/tasks/meanwhile?wait_ms=10000").expect("an answer").body;
     assert_eq!(waited["status"], "accepted");
@@ -98,7 +100,7 @@ fn a_server_that_finds_a_stopped_launcher_ends_it_and_loses_nothing() {
     reader.kill().expect("killable");
     reader.wait().expect("reaped");
     assert_eq!(end(&api, "launching")["exit_code"], 6);
-    fs::write(runtime.task_dir("running").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "running");
     assert_eq!(end(&api, "running")["exit_code"], 5, "its shim lives on");
 }
 
@@ -112,7 +114,7 @@ fn a_data_directory_that_is_read_only_is_refused_and_its_tasks_are_kept() {
     accepted(&api, "kept", &gated(7));
     until_running(&api, "kept");
     runtime.kill();
-    fs::write(runtime.task_dir("kept").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "kept");
     until_gone(&runtime, Role::Shim);
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
     let data_dir = runtime.data_dir().display().to_string();
@@ -249,7 +251,7 @@ fn a_database_that_is_damaged_below_a_running_server_is_told_and_nothing_is_made
     accepted(&api, "during", &gated(7));
     until_running(&api, "during");
     damage(&runtime);
-    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "during");
     // Never "no such task", and never a new task beside what cannot be read.
     for id in ids().chain(["during".to_owned()]) {
         let told = api.get(&format!("/api/v1/tasks/{id}")).expect("an answer");

@@ -1,5 +1,6 @@
 //! What the tests of faults share: a runtime, and looks at its tasks that wait with a deadline.
 
+use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
@@ -61,6 +62,11 @@ pub fn until_running(api: &Api, id: &str) {
 /// A task that waits for the file `go` in its workspace, and then exits with `code`.
 pub fn gated(code: u8) -> String {
     format!("until [ -e go ]; do sleep 0.02; done; exit {code}")
+}
+
+/// Lets such a task go on.
+pub fn open_gate(runtime: &Runtime, id: &str) {
+    fs::write(runtime.task_dir(id).join("workspace/go"), "").expect("written");
 }
 
 pub fn pid_of(runtime: &Runtime, role: Role) -> Pid {

@@ -1,7 +1,6 @@
 //! Faults of the storage below a running server, injected by strace(1) into its system calls on the files of the
 //! database, and on nothing else: the server is the one that is released, and it knows nothing of this.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Mutex;
@@ -17,7 +16,7 @@ use crate::api::Api;
 use crate::events::check_events;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
-use crate::scene::{SOON, accepted, end, gated, pid_of, started, status, submit, until_gone, until_running};
+use crate::scene::{SOON, accepted, end, gated, open_gate, pid_of, started, status, submit, until_gone, until_running};
 
 /// A fault that lasts until this is dropped.
 struct Fault {
@@ -93,7 +92,7 @@ fn refuses_and_heals(test: &str, endings: &[&str], what: &str) {
     refused(&api, "refused");
     assert!(!is_ready(&api), "it promises what it cannot keep");
     assert_eq!(status(&api, "before")["exit_code"], 1, "what is stored can be read");
-    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "during");
     let result = runtime.task_dir("during").join("result.json");
     until(SOON, || result.exists().then_some(())).expect("its end is known");
     assert_eq!(status(&api, "during")["status"], "running", "an end is told when it is committed");
@@ -193,7 +192,7 @@ fn a_failing_read_is_told_and_heals() {
     until_running(&api, "during");
     let fault = Fault::of(&runtime, &["-wal", ""], "pread64:error=EIO");
     // The commit of its end makes the readers read anew.
-    fs::write(runtime.task_dir("during").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "during");
     let told = until(SOON, || api.get("/api/v1/tasks/before").filter(|answer| answer.status != 200));
     let told = told.expect("what cannot be read is told");
     assert_eq!((told.status, &told.body["error"]["code"]), (503, &json!("unavailable")), "{}", told.body);
@@ -214,7 +213,7 @@ fn a_log_that_cannot_be_opened_stops_the_start_and_its_tasks_are_kept() {
     accepted(&api, "kept", &gated(7));
     until_running(&api, "kept");
     runtime.kill();
-    fs::write(runtime.task_dir("kept").join("workspace/go"), "").expect("written");
+    open_gate(&runtime, "kept");
     let wal = runtime.data_dir().join("runtime.db-wal").display().to_string();
     // Not as the parent of the server.
     let strace = ["strace", "-f", "-D", "-o", "/dev/null", "-P", &wal, "-e", "trace=openat"];
