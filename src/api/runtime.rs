@@ -204,7 +204,18 @@ impl RuntimeConfig {
     /// `listen_addr` is where the server really listens: the configured port may be 0.
     #[must_use]
     pub fn new(runtime_id: &str, listen_addr: std::net::SocketAddr, config: &Config) -> Self {
-        let Config { runtime, server, queue, execution, retention, ledger: _, capability, sandbox: _, log: _ } = config;
+        let Config {
+            runtime,
+            server,
+            access: _,
+            queue,
+            execution,
+            retention,
+            ledger: _,
+            capability,
+            sandbox: _,
+            log: _,
+        } = config;
         let data_dir = std::path::absolute(&runtime.data_dir).unwrap_or_else(|_| runtime.data_dir.clone());
         Self {
             runtime_id: runtime_id.to_owned(),

@@ -34,6 +34,7 @@ use crate::task::{CapabilityMode, Defaults};
 pub struct Config {
     pub runtime: Runtime,
     pub server: Server,
+    pub access: Access,
     pub queue: Queue,
     pub execution: Execution,
     pub retention: Retention,
@@ -64,6 +65,16 @@ pub struct Server {
     pub body_timeout_ms: u64,
     /// How long open requests may take to end when the server stops.
     pub shutdown_timeout_ms: u64,
+}
+
+/// Who may talk to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Names under which the server may be asked, besides addresses, `localhost` and the machine's own name.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may send requests, besides the server's own.
+    pub allowed_origins: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

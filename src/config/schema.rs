@@ -45,6 +45,8 @@ pub enum Kind {
     User,
     Number { min: u64, max: u64 },
     Switch,
+    Hosts,
+    Origins,
     Choice(&'static [&'static str]),
     LogFilter,
     Tenants,
@@ -59,6 +61,8 @@ pub const KEYS: &[Key] = &[
     key("server.header_timeout_ms", number(1, HOUR_MS)),
     key("server.body_timeout_ms", number(1, HOUR_MS)),
     key("server.shutdown_timeout_ms", number(0, HOUR_MS)),
+    key("access.allowed_hosts", Kind::Hosts),
+    key("access.allowed_origins", Kind::Origins),
     key("queue.max_running_tasks", number(1, 1_000_000)).flag("--max-running-tasks"),
     key("queue.max_queued_tasks", number(1, 1_000_000_000)).flag("--max-queued-tasks"),
     key("queue.dispatch_poll_interval_ms", number(1, HOUR_MS)).flag("--dispatch-poll-interval-ms"),
@@ -166,6 +170,8 @@ impl Kind {
             Self::User => "a user name, UID or UID:GID".to_owned(),
             Self::Number { min, max } => format!("a whole number from {min} to {max}"),
             Self::Switch => "true or false".to_owned(),
+            Self::Hosts => "host names without a port, such as runtime.example.com; or * for any".to_owned(),
+            Self::Origins => "origins, such as https://example.com or http://example.com:3000".to_owned(),
             Self::Choice(words) => words.join(" or "),
             Self::LogFilter => "a log filter, such as info or info,execgo_runtime=debug".to_owned(),
             Self::Tenants => "quotas by tenant name, such as acme: {slots: 2, memory: 1073741824, pids: 64}".to_owned(),
@@ -181,6 +187,9 @@ impl Kind {
         let value = match self {
             Self::Number { min, max } => digits(raw).filter(|n| (min..=max).contains(n)).map(Value::from),
             Self::Switch => switch(raw).map(Value::from),
+            Self::Hosts | Self::Origins => {
+                self.checked_list(raw.split(',').map(str::trim).filter(|one| !one.is_empty()))
+            }
             _ => self.checked_text(raw),
         };
         value.ok_or_else(|| self.refuse(format!("{raw:?}")))
@@ -198,13 +207,23 @@ impl Kind {
                 n.as_u64().filter(|n| (min..=max).contains(n)).map(Value::from)
             }
             (Self::Switch, Yaml::Bool(on)) => Some(Value::from(*on)),
-            (Self::Number { .. } | Self::Switch, _) => None,
+            (Self::Hosts | Self::Origins, Yaml::Sequence(all)) => {
+                let texts: Option<Vec<&str>> = all.iter().map(Yaml::as_str).collect();
+                texts.and_then(|texts| self.checked_list(texts.into_iter()))
+            }
+            (Self::Number { .. } | Self::Switch | Self::Hosts | Self::Origins, _) => None,
             (_, Yaml::String(text)) => self.checked_text(text),
             _ => None,
         };
         value.ok_or_else(|| self.refuse(describe(raw)))
     }
 
+    fn checked_list<'a>(self, all: impl Iterator<Item = &'a str>) -> Option<Value> {
+        let values: Option<Vec<Value>> = all.map(|one| self.checked_text(one)).collect();
+        values.map(Value::from)
+    }
+
+    /// A text, or one item of a list.
     fn checked_text(self, raw: &str) -> Option<Value> {
         let printable = !raw.trim().is_empty() && !raw.contains('\0');
         let fits = match self {
@@ -213,6 +232,8 @@ impl Kind {
             Self::AbsolutePath => printable && Path::new(raw).is_absolute(),
             Self::Address => raw.parse::<SocketAddr>().is_ok(),
             Self::User => printable && !raw.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/'),
+            Self::Hosts => raw == "*" || is_host(raw),
+            Self::Origins => is_origin(raw),
             Self::Choice(words) => words.contains(&raw),
             Self::LogFilter => printable && EnvFilter::builder().parse(raw).is_ok(),
             Self::Number { .. } | Self::Switch | Self::Tenants => false,
@@ -224,6 +245,19 @@ impl Kind {
     pub fn refuse(self, found: String) -> Problem {
         Problem::Wrong { allowed: self.allowed(), found }
     }
+}
+
+fn is_host(raw: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !raw.is_empty() && raw.len() <= 253 && raw.chars().all(plain)
+}
+
+/// Scheme and authority alone (RFC 6454).
+fn is_origin(raw: &str) -> bool {
+    let authority = raw.strip_prefix("http://").or_else(|| raw.strip_prefix("https://"));
+    authority
+        .and_then(|text| text.parse::<http::uri::Authority>().ok())
+        .is_some_and(|found| !found.as_str().contains('@'))
 }
 
 fn digits(raw: &str) -> Option<u64> {

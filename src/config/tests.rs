@@ -20,6 +20,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("server.header_timeout_ms", ["1", "2", "3600000"]),
     ("server.body_timeout_ms", ["1", "2", "3600000"]),
     ("server.shutdown_timeout_ms", ["0", "1", "3600000"]),
+    ("access.allowed_hosts", ["[a.example]", "b.example, *", "c"]),
+    ("access.allowed_origins", ["['https://a.example']", "http://b.example:1", "c"]),
     ("queue.max_running_tasks", ["1", "2", "1000000"]),
     ("queue.max_queued_tasks", ["1", "2", "1000000000"]),
     ("queue.dispatch_poll_interval_ms", ["1", "2", "3600000"]),

@@ -14,6 +14,7 @@ use poem::http::{HeaderValue, Method};
 use poem::{Endpoint, Request, Response};
 
 use super::body::Rest;
+use super::doors::Doors;
 use super::fault::Fault;
 use super::table::{Route, Table};
 use crate::metrics::Metrics;
@@ -21,10 +22,13 @@ use crate::metrics::Metrics;
 pub(super) const REQUEST_ID: &str = "x-request-id";
 /// The name in the metrics of every path that is none of ours.
 const NO_ROUTE: &str = "none";
+/// For probers, who come under any name.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 pub(super) struct Edge {
     inner: BoxEndpoint<'static>,
     table: Table,
+    doors: Doors,
     metrics: Arc<Metrics>,
 }
 
@@ -37,8 +41,8 @@ struct Asked<'a> {
 }
 
 impl Edge {
-    pub(super) fn new(inner: BoxEndpoint<'static>, metrics: Arc<Metrics>) -> Self {
-        Self { inner, table: Table::new(), metrics }
+    pub(super) fn new(inner: BoxEndpoint<'static>, doors: Doors, metrics: Arc<Metrics>) -> Self {
+        Self { inner, table: Table::new(), doors, metrics }
     }
 
     /// Always an answer.
@@ -85,6 +89,9 @@ impl Edge {
 
     async fn call(&self, route: Option<&Route>, request: Request) -> Result<Response, Fault> {
         let route = route.ok_or(Fault::NoPath)?;
+        if !OPEN.contains(&route.template.as_str()) {
+            self.doors.check(&request)?;
+        }
         route.check_query(&request)?;
         let method = request.method().clone();
         match without_panic(self.inner.call(request)).await {

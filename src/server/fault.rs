@@ -61,6 +61,15 @@ pub(super) enum Fault {
     /// Or the connection of somebody who had gone before it was accepted.
     #[error("the runtime's API is closed to its own sandboxed tasks")]
     FromTask,
+    #[error(
+        "the host name {0:?} is none of this server's; the key access.allowed_hosts of its configuration names them"
+    )]
+    Host(String),
+    #[error(
+        "web pages of {0:?} may not send requests to this server; the key access.allowed_origins of its configuration \
+             names those that may"
+    )]
+    Origin(String),
     #[error("{0}")]
     Other(String),
 }
@@ -95,7 +104,9 @@ impl Fault {
                 Verdict(StatusCode::BAD_REQUEST, ErrorCode::UnsupportedCapability, details)
             }
             Self::Submit(error) => refused(error),
-            Self::FromTask => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
+            Self::FromTask | Self::Host(_) | Self::Origin(_) => {
+                plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied)
+            }
             Self::Kill(error) => match error {
                 KillError::NotFound(_) => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
                 KillError::NotOwner => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),

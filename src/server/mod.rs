@@ -4,6 +4,7 @@
 mod accept;
 mod body;
 pub mod document;
+mod doors;
 mod edge;
 mod events;
 mod fault;

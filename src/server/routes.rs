@@ -8,6 +8,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use super::body::{Json, NoFields};
+use super::doors::Doors;
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
@@ -33,6 +34,8 @@ type Answer<T> = Result<T, Fault>;
 /// Everything that is served.
 pub(super) fn app(shared: Arc<Shared>) -> Edge {
     let metrics = Arc::clone(&shared.context.metrics);
+    let own_name = nix::unistd::gethostname().unwrap_or_default();
+    let doors = Doors::new(&shared.context.config.access, &own_name.to_string_lossy());
     let document = document::Pages::new();
     let described = Arc::new(service().into_endpoint());
     // Not nested at `/`, which would hide the index.
@@ -45,7 +48,7 @@ pub(super) fn app(shared: Arc<Shared>) -> Edge {
         .at("/metrics", Arc::clone(&described))
         .nest_no_strip("/api", described)
         .data(shared);
-    Edge::new(route.map_to_response().boxed(), metrics)
+    Edge::new(route.map_to_response().boxed(), doors, metrics)
 }
 
 pub(super) fn service() -> OpenApiService<Api, ()> {

@@ -50,6 +50,10 @@ fn config(data_dir: &std::path::Path) -> Config {
             body_timeout_ms: 3000,
             shutdown_timeout_ms: 1000,
         },
+        access: config::Access {
+            allowed_hosts: vec!["runtime.example".into()],
+            allowed_origins: vec!["https://proxy.example".into()],
+        },
         queue: config::Queue { max_running_tasks: 4, max_queued_tasks: 3, dispatch_poll_interval_ms: 250 },
         execution: config::Execution { termination_grace_ms: 5000, run_as: None, log_max_bytes: 1 << 20 },
         retention: config::Retention {

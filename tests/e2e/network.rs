@@ -63,7 +63,7 @@ fn smuggler(server: &Server, id: &str) -> String {
     let port = server.url.rsplit(':').next().expect("a port");
     let body = json!({"task_id": id, "execution": {"kind": "command", "program": "/bin/true"}}).to_string();
     let request = format!(
-        "POST /api/v1/tasks HTTP/1.1\\r\\nhost: x\\r\\ncontent-type: application/json\\r\\n\
+        "POST /api/v1/tasks HTTP/1.1\\r\\nhost: localhost\\r\\ncontent-type: application/json\\r\\n\
          content-length: {}\\r\\nconnection: close\\r\\n\\r\\n",
         body.len()
     );

@@ -69,13 +69,13 @@ impl Connection {
 }
 
 pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: overload\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
 /// The head alone.
 pub fn post(path: &str, length: usize) -> String {
     let kind = "content-type: application/json";
-    format!("POST {path} HTTP/1.1\r\nhost: overload\r\n{kind}\r\ncontent-length: {length}\r\n\r\n")
+    format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{kind}\r\ncontent-length: {length}\r\n\r\n")
 }
 
 fn garbled() -> io::Error {

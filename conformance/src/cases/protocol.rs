@@ -50,6 +50,9 @@ pub const CASES: &[Case] = &[
     Case::should("protocol.request-id.unique", "General", request_id_unique),
     Case::should("protocol.request-id.own", "General", request_id_own),
     Case::must("protocol.errors.no-internals", "Errors", no_internals),
+    Case::beyond("protocol.web.rebinding", "Web pages", rebinding),
+    Case::beyond("protocol.web.other-origin", "Web pages", other_origin),
+    Case::beyond("protocol.web.own-origin", "Web pages", own_origin),
 ];
 
 const JSON: &str = "application/json";
@@ -306,6 +309,45 @@ fn request_id_own(context: &Context) -> Outcome {
     let answer = context.client.send(Call::new(Method::GET, "/healthz").header("x-request-id", chosen))?;
     let own = request_id(&answer);
     answer.expect(!own.is_empty() && own != chosen, "the x-request-id is the runtime's own")
+}
+
+/// The page's own name leads here, so the browser names it in `Host`.
+fn rebinding(context: &Context) -> Outcome {
+    refuses_page(context, |call| call.header("host", "rebound.example:8080"))?;
+    let read =
+        context.client.send(Call::new(Method::GET, "/api/v1/runtime/config").header("host", "rebound.example"))?;
+    read.expect_failure(403, "permission_denied", "a strange host name gets nothing to read")?;
+    let health = context.client.send(Call::new(Method::GET, "/healthz").header("host", "rebound.example"))?;
+    health.expect_status(200, "a prober may come under any name")
+}
+
+fn other_origin(context: &Context) -> Outcome {
+    for origin in ["https://page.example", "http://127.0.0.1:1", "null"] {
+        refuses_page(context, |call| call.header("origin", origin))?;
+    }
+    Ok(())
+}
+
+/// Neither a submission nor a kill, which needs no body.
+fn refuses_page(context: &Context, from_page: impl Fn(Call) -> Call) -> Outcome {
+    let id = context.fresh_id();
+    let asked = with(sh("true"), json!({"task_id": id}));
+    let answer = context.client.send(from_page(submission().json(&asked)))?;
+    answer.expect_failure(403, "permission_denied", "a web page cannot submit")?;
+    let task = context.client.get(&format!("/api/v1/tasks/{id}"))?;
+    task.expect_failure(404, "not_found", "a refused task leaves nothing behind")?;
+    let running = context.submit(&sh("sleep 60"))?;
+    let kill = from_page(bare(Method::POST, &format!("/api/v1/tasks/{running}/kill")));
+    context.client.send(kill)?.expect_failure(403, "permission_denied", "a web page cannot kill")?;
+    let events = context.client.get(&format!("/api/v1/tasks/{running}/events"))?;
+    let killed = events.body.as_array().into_iter().flatten().any(|event| event["event_type"] == "kill_requested");
+    events.expect(!killed, "a refused kill does nothing")
+}
+
+fn own_origin(context: &Context) -> Outcome {
+    let from_own_page =
+        submission().json(&sh("true")).header("host", "127.0.0.1:1").header("origin", "http://127.0.0.1:1");
+    context.client.send(from_own_page)?.expect_status(200, "a page of this server may submit")
 }
 
 fn no_internals(context: &Context) -> Outcome {

@@ -245,7 +245,7 @@ fn hides_api(context: &Context) -> Outcome {
     let port = ["127.0.0.1:", "0.0.0.0:"].into_iter().find_map(|host| listens.strip_prefix(host));
     let port = port.ok_or_else(|| skipped(format!("the runtime listens at {listens}")))?;
     let ask = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET /healthz HTTP/1.1\\r\\nhost: a\\r\\nconnection: close\\r\\n\\r\\n' >&3; \
+        "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET /healthz HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n\\r\\n' >&3; \
          read -r line <&3; echo \"${{line:9:3}}\""
     );
     let bash = |request: Value| with(request, json!({"execution": {"program": "bash", "args": ["-c", ask]}}));

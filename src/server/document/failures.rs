@@ -10,9 +10,13 @@ const REFUSED: Failure = (
     "The request is wrong (`invalid_input`), a strict task asks for what this runtime cannot enforce \
      (`unsupported_capability`), or it asks for more than there ever is (`insufficient_resources`).",
 );
-const FROM_TASK: Failure = ("403", "The connection is that of a sandboxed task of this runtime.");
-const NOT_OWNER: Failure =
-    ("403", "The task belongs to another owner, or the connection is that of a sandboxed task of this runtime.");
+const FROM_TASK: Failure =
+    ("403", "The connection is that of a sandboxed task of this runtime, or the request that of another web page.");
+const NOT_OWNER: Failure = (
+    "403",
+    "The task belongs to another owner, the connection is that of a sandboxed task of this runtime, or the request that \
+     of another web page.",
+);
 const NO_TASK: Failure = ("404", "There is no such task.");
 const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");

@@ -48,7 +48,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 fn head(method: &str, path: &str, headers: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n")
+    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n")
 }
 
 async fn exchange(server: &Live, request: &str) -> String {
@@ -106,7 +106,7 @@ async fn a_body_that_nobody_wants_costs_no_connection() {
         ("PATCH /healthz", "application/json", 405),
         ("POST /api/v1/tasks", "text/plain", 415),
     ] {
-        let head = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n");
+        let head = format!("{request} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("sends");
         let mut buffer = [0; 4096];
         // Answered before it has come, the body would be taken for the next request, or end the connection.
@@ -128,7 +128,7 @@ async fn a_body_that_nobody_wants_costs_no_connection() {
 async fn a_head_that_never_ends_is_given_up() {
     let server = live("127.0.0.1:0", Rules::default()).await;
     let started = Instant::now();
-    let answer = exchange(&server, "GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
+    let answer = exchange(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(started.elapsed() < DEADLINE / 2);
 }
@@ -140,7 +140,7 @@ async fn a_body_that_never_ends_is_answered_in_time_and_costs_its_connection() {
     let started = Instant::now();
     // The declared length is no more than a claim.
     let head = format!(
-        "POST /api/v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {MAX_BODY_BYTES}\r\n"
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {MAX_BODY_BYTES}\r\n"
     );
     stream.write_all(format!("{head}\r\n{{").as_bytes()).await.expect("sends");
     let answer = rest(&mut stream).await;

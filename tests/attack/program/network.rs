@@ -99,7 +99,7 @@ fn connect_from(source: [u8; 4], address: &str) -> io::Result<TcpStream> {
 fn submit(mut stream: TcpStream, id: &str) -> Verdict {
     let body = format!(r#"{{"task_id":"{id}","execution":{{"kind":"command","program":"/bin/true"}}}}"#);
     let request = format!(
-        "POST /api/v1/tasks HTTP/1.1\r\nhost: runtime\r\ncontent-type: application/json\r\n\
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
