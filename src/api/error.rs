@@ -16,7 +16,9 @@ pub enum ErrorCode {
     UnsupportedCapability,
     /// The task asks for more than the runtime's capacity or its tenant's quota can ever give.
     InsufficientResources,
-    /// The task belongs to another owner.
+    /// No bearer token, or none that is known.
+    Unauthenticated,
+    /// Whoever asks may not do this.
     PermissionDenied,
     /// There is no such task or path.
     NotFound,

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response, Uri};
-use ureq::{Agent, Body};
+use ureq::typestate::{WithBody, WithoutBody};
+use ureq::{Agent, Body, RequestBuilder};
 
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -25,6 +27,8 @@ const MAX_ANSWER_BYTES: u64 = 1 << 30;
 pub struct Client {
     agent: Agent,
     server: String,
+    /// `Bearer …`.
+    token: Option<HeaderValue>,
 }
 
 /// An answer of the server.
@@ -41,6 +45,8 @@ pub enum ClientError {
     Address(String),
     #[error("--server {0:?}: this client speaks plain http only")]
     Scheme(String),
+    #[error("the token holds a character that no HTTP header may hold, or is empty")]
+    Token,
     #[error("--owner holds a character that no HTTP header may hold")]
     Owner,
     #[error("{code}: {message}")]
@@ -58,7 +64,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } | Self::Stranger { status, .. } => matches!(status, 502..=504),
-            Self::Address(_) | Self::Scheme(_) | Self::Owner => false,
+            Self::Address(_) | Self::Scheme(_) | Self::Token | Self::Owner => false,
         }
     }
 }
@@ -67,8 +73,8 @@ type Answer = Result<Reply, ClientError>;
 
 impl Client {
     /// # Errors
-    /// When `server` is no `http://` address.
-    pub fn new(server: &str) -> Result<Self, ClientError> {
+    /// When `server` is no `http://` address, or `token` can be none.
+    pub fn new(server: &str, token: Option<&str>) -> Result<Self, ClientError> {
         let server = server.trim_end_matches('/');
         let uri: Uri = server.parse().map_err(|_| ClientError::Address(server.to_owned()))?;
         match uri.scheme_str() {
@@ -85,13 +91,29 @@ impl Client {
             .timeout_connect(Some(CONNECT_WITHIN))
             .timeout_global(Some(ANSWER_WITHIN))
             .build();
-        Ok(Self { agent: config.into(), server: server.to_owned() })
+        let token = token.map(bearer).transpose()?;
+        Ok(Self { agent: config.into(), server: server.to_owned(), token })
+    }
+
+    fn get(&self, url: impl AsRef<str>) -> RequestBuilder<WithoutBody> {
+        self.with_token(self.agent.get(url.as_ref()))
+    }
+
+    fn post(&self, url: impl AsRef<str>) -> RequestBuilder<WithBody> {
+        self.with_token(self.agent.post(url.as_ref()))
+    }
+
+    fn with_token<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        }
     }
 
     /// # Errors
     /// Refused or unreachable.
     pub fn submit(&self, body: &str) -> Answer {
-        let request = self.agent.post(self.url("/tasks")).content_type("application/json");
+        let request = self.post(self.url("/tasks")).content_type("application/json");
         self.read(request.send(body))
     }
 
@@ -101,16 +123,16 @@ impl Client {
     /// Refused or unreachable.
     pub fn task(&self, id: &str, wait_ms: Option<u64>) -> Answer {
         let url = self.task_url(id);
-        let Some(wait_ms) = wait_ms else { return self.read(self.agent.get(url).call()) };
+        let Some(wait_ms) = wait_ms else { return self.read(self.get(url).call()) };
         let within = Duration::from_millis(wait_ms) + WAIT_SLACK;
-        let request = self.agent.get(format!("{url}?wait_ms={wait_ms}"));
+        let request = self.get(format!("{url}?wait_ms={wait_ms}"));
         self.read(request.config().timeout_global(Some(within)).build().call())
     }
 
     /// # Errors
     /// Refused or unreachable.
     pub fn kill(&self, id: &str, owner: Option<&str>) -> Answer {
-        let mut request = self.agent.post(format!("{}/kill", self.task_url(id)));
+        let mut request = self.post(format!("{}/kill", self.task_url(id)));
         if let Some(owner) = owner {
             let owner = HeaderValue::from_bytes(owner.as_bytes()).map_err(|_| ClientError::Owner)?;
             request = request.header("x-execgo-owner", owner);
@@ -121,7 +143,7 @@ impl Client {
     /// # Errors
     /// Refused or unreachable.
     pub fn events(&self, id: &str) -> Answer {
-        self.read(self.agent.get(format!("{}/events", self.task_url(id))).call())
+        self.read(self.get(format!("{}/events", self.task_url(id))).call())
     }
 
     fn url(&self, path: &str) -> String {
@@ -151,6 +173,12 @@ impl Client {
     }
 }
 
+fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
+    value.set_sensitive(true);
+    if token.is_empty() { Err(ClientError::Token) } else { Ok(value) }
+}
+
 /// Whatever the user typed stays one segment of the path; the server judges it.
 fn path_segment(id: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
@@ -169,10 +197,10 @@ mod tests {
     #[test]
     fn only_plain_http_addresses_are_taken() {
         for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/"] {
-            assert!(Client::new(good).is_ok(), "{good}");
+            assert!(Client::new(good, None).is_ok(), "{good}");
         }
         for bad in ["", "127.0.0.1:8080", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
-            let error = Client::new(bad).expect_err(bad).to_string();
+            let error = Client::new(bad, None).expect_err(bad).to_string();
             assert!(error.starts_with("--server"), "{error}");
         }
     }

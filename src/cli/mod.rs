@@ -17,10 +17,13 @@ mod summary;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod token;
 mod wait;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use client::Client;
@@ -56,6 +59,7 @@ enum ClientVerb {
     Events(events::Events),
     Config(config::Config),
     Openapi(openapi::OpenApi),
+    Token(token::NewToken),
 }
 
 /// Where the server is and how its answer is shown; every client verb takes these.
@@ -65,6 +69,14 @@ struct Common {
     #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
     #[arg(hide_env_values = true)]
     server: String,
+
+    /// Bearer token, where the server asks for one
+    #[arg(long, value_name = "TOKEN", env = "EXECGO_RUNTIME_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// File that holds the bearer token, and nothing else; other users of this machine see the command line
+    #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_TOKEN_FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
 
     /// json: the server's answer as it came; text: for people
     #[arg(long, value_enum, default_value_t = Output::Json)]
@@ -79,7 +91,11 @@ enum Output {
 
 impl Common {
     fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::new(&self.server)?)
+        let from_file = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("--token-file {}: cannot read it", path.display()))
+        };
+        let token = self.token_file.as_ref().map(from_file).transpose()?.or_else(|| self.token.clone());
+        Ok(Client::new(&self.server, token.as_deref().map(str::trim))?)
     }
 }
 
@@ -127,6 +143,7 @@ impl ClientVerb {
             Self::Events(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),
             Self::Openapi(verb) => verb.run(console),
+            Self::Token(verb) => verb.run(console),
         };
         done.unwrap_or_else(|error| {
             console.error(format_args!("{error:#}"));

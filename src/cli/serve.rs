@@ -21,7 +21,7 @@ use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
 use crate::metrics::Metrics;
-use crate::server::{self, Context};
+use crate::server::{self, Access, Context};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
@@ -84,6 +84,7 @@ fn run(loaded: Loaded) -> ExitCode {
 fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let root_is_given = !loaded.is_default("capability.cgroup_root");
     let mut config = loaded.config;
+    check_anonymous(&config)?;
     let sandboxed = (config.sandbox.uid_base, config.sandbox.uid_count);
     let run_as =
         config.execution.run_as.as_deref().map(|user| capability::resolve_run_as(user, sandboxed)).transpose()?;
@@ -124,6 +125,17 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     served
 }
 
+/// Whoever may use the API runs programs as the server's user.
+fn check_anonymous(config: &Config) -> anyhow::Result<()> {
+    let (address, access) = (config.server.listen_addr, &config.access);
+    anyhow::ensure!(
+        address.ip().is_loopback() || access.tokens_file.is_some() || access.allow_anonymous,
+        "listening on {address} without tokens would let everybody in the network run programs here: give \
+         --tokens-file (`execgo-runtime token` makes one's entries), or --allow-anonymous if that is wanted"
+    );
+    Ok(())
+}
+
 /// A connection that finds the backlog full is tried again by its client's kernel, a second later.
 fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
     let socket = if wanted.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -143,6 +155,10 @@ async fn listen(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
     let wanted = config.server.listen_addr;
+    let own_name = nix::unistd::gethostname().unwrap_or_default();
+    let access = Access::new(&config.access, &own_name.to_string_lossy()).with_context(|| {
+        config.access.tokens_file.iter().map(|path| format!("the tokens of {}", path.display())).collect::<String>()
+    })?;
     let listener = bind(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
     let address = listener.local_addr()?;
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
@@ -164,7 +180,7 @@ async fn listen(
         readers,
         metrics,
     };
-    server::serve(listener, context, shutdown).await?;
+    server::serve(listener, context, access, shutdown).await?;
     tracing::info!("stopped; running tasks go on under their shims");
     Ok(())
 }

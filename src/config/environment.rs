@@ -11,7 +11,8 @@ use super::quota;
 use super::schema::{self, KEYS, Key, Kind, PREFIX, RUST_LOG};
 
 /// Variables of the clients among the same program's verbs.
-const CLIENT: [&str; 2] = ["EXECGO_RUNTIME_URL", "EXECGO_RUNTIME_OWNER"];
+const CLIENT: [&str; 4] =
+    ["EXECGO_RUNTIME_URL", "EXECGO_RUNTIME_OWNER", "EXECGO_RUNTIME_TOKEN", "EXECGO_RUNTIME_TOKEN_FILE"];
 
 /// What the environment says.
 #[derive(Debug, Default)]

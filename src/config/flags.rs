@@ -22,6 +22,14 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT")]
     pub listen_addr: Option<String>,
 
+    /// File of the bearer tokens that clients need [default: none, whoever reaches the server may everything]
+    #[arg(long, value_name = "FILE")]
+    pub tokens_file: Option<String>,
+
+    /// Listens on more than loopback although no tokens are needed [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub allow_anonymous: Option<String>,
+
     /// Directory of the database and of the tasks [default: data]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
@@ -129,10 +137,12 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 21] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 23] {
         let Self {
             files: _,
             listen_addr,
+            tokens_file,
+            allow_anonymous,
             data_dir,
             max_running_tasks,
             max_queued_tasks,
@@ -157,6 +167,8 @@ impl Flags {
         } = self;
         [
             ("server.listen_addr", listen_addr),
+            ("access.tokens_file", tokens_file),
+            ("access.allow_anonymous", allow_anonymous),
             ("runtime.data_dir", data_dir),
             ("queue.max_running_tasks", max_running_tasks),
             ("queue.max_queued_tasks", max_queued_tasks),

@@ -13,6 +13,7 @@ mod quota;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use flags::Flags;
 #[cfg(any(fuzzing, test))]
 pub use load::check_text;
 pub use load::{Effective, Loaded, check, load};
+pub use tokens::{Role, Token, TokenHash, TokensError, read as read_tokens};
 
 use crate::ledger::Capacity;
 use crate::task::{CapabilityMode, Defaults};
@@ -71,6 +73,12 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
+    /// Absent: whoever reaches the server may everything.
+    pub tokens_file: Option<PathBuf>,
+    /// Whether a server without tokens may listen on more than loopback.
+    pub allow_anonymous: bool,
+    /// Whether the metrics need no token.
+    pub open_metrics: bool,
     /// Names under which the server may be asked, besides addresses, `localhost` and the machine's own name.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may send requests, besides the server's own.

@@ -15,6 +15,7 @@ const ANY: &str = "*";
 /// How much of a wrong name is told.
 const SHOWN: usize = 80;
 
+#[derive(Debug)]
 pub(super) struct Doors {
     hosts: Vec<String>,
     origins: Vec<String>,
@@ -82,10 +83,13 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     fn doors(hosts: &[&str], origins: &[&str]) -> Doors {
         let all = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Doors::new(&Access { allowed_hosts: all(hosts), allowed_origins: all(origins) }, "Builder-7")
+        let access =
+            Access { allowed_hosts: all(hosts), allowed_origins: all(origins), ..config::Config::default().access };
+        Doors::new(&access, "Builder-7")
     }
 
     fn asked(headers: &[(&str, &str)]) -> Request {

@@ -13,8 +13,8 @@ use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, Method};
 use poem::{Endpoint, Request, Response};
 
+use super::access::Access;
 use super::body::Rest;
-use super::doors::Doors;
 use super::fault::Fault;
 use super::table::{Route, Table};
 use crate::metrics::Metrics;
@@ -22,13 +22,11 @@ use crate::metrics::Metrics;
 pub(super) const REQUEST_ID: &str = "x-request-id";
 /// The name in the metrics of every path that is none of ours.
 const NO_ROUTE: &str = "none";
-/// For probers, who come under any name.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 pub(super) struct Edge {
     inner: BoxEndpoint<'static>,
     table: Table,
-    doors: Doors,
+    access: Access,
     metrics: Arc<Metrics>,
 }
 
@@ -41,8 +39,8 @@ struct Asked<'a> {
 }
 
 impl Edge {
-    pub(super) fn new(inner: BoxEndpoint<'static>, doors: Doors, metrics: Arc<Metrics>) -> Self {
-        Self { inner, table: Table::new(), doors, metrics }
+    pub(super) fn new(inner: BoxEndpoint<'static>, access: Access, metrics: Arc<Metrics>) -> Self {
+        Self { inner, table: Table::new(), access, metrics }
     }
 
     /// Always an answer.
@@ -87,11 +85,13 @@ impl Edge {
         response
     }
 
-    async fn call(&self, route: Option<&Route>, request: Request) -> Result<Response, Fault> {
+    async fn call(&self, route: Option<&Route>, mut request: Request) -> Result<Response, Fault> {
         let route = route.ok_or(Fault::NoPath)?;
-        if !OPEN.contains(&route.template.as_str()) {
-            self.doors.check(&request)?;
+        let caller = self.access.admit(&route.template, &request)?;
+        if let Some(token) = caller.name() {
+            tracing::debug!(token, route = route.template, "let a request in");
         }
+        request.extensions_mut().insert(caller);
         route.check_query(&request)?;
         let method = request.method().clone();
         match without_panic(self.inner.call(request)).await {

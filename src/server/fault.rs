@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::api::{ErrorCode, ErrorEnvelope, Malformed};
 use crate::capability::Unsupported;
+use crate::config::Role;
 use crate::dispatcher::{KillError, SubmitError, Unavailable};
 use crate::ledger::{NeverFits, Shortage};
 use crate::store::StoreError;
@@ -71,6 +72,18 @@ pub(super) enum Fault {
     )]
     Origin(String),
     #[error("{0}")]
+    Unauthenticated(&'static str),
+    #[error("the role of this token is `{}`, and this needs `{}`", has.as_str(), needs.as_str())]
+    Role { has: Role, needs: Role },
+    #[error("this is about the whole runtime, and the token is for the tasks of one tenant")]
+    OneTenant,
+    #[error("control_context.tenant must be {own:?} or missing: this token is for that tenant's tasks")]
+    OtherTenant { own: String },
+    #[error("a task with task_id {0} already exists")]
+    TakenId(String),
+    #[error("more than {requests_per_second} requests a second with this token")]
+    TooOften { requests_per_second: u32 },
+    #[error("{0}")]
     Other(String),
 }
 
@@ -104,9 +117,20 @@ impl Fault {
                 Verdict(StatusCode::BAD_REQUEST, ErrorCode::UnsupportedCapability, details)
             }
             Self::Submit(error) => refused(error),
-            Self::FromTask | Self::Host(_) | Self::Origin(_) => {
-                plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied)
+            Self::Unauthenticated(_) => plain(StatusCode::UNAUTHORIZED, ErrorCode::Unauthenticated),
+            Self::TooOften { requests_per_second } => {
+                let details = Some(json!({"requests_per_second": requests_per_second}));
+                Verdict(StatusCode::TOO_MANY_REQUESTS, ErrorCode::ResourceLimitExceeded, details)
             }
+            Self::TakenId(task_id) => {
+                Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, Some(json!({"task_id": task_id})))
+            }
+            Self::FromTask
+            | Self::Role { .. }
+            | Self::OneTenant
+            | Self::OtherTenant { .. }
+            | Self::Host(_)
+            | Self::Origin(_) => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
             Self::Kill(error) => match error {
                 KillError::NotFound(_) => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
                 KillError::NotOwner => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
@@ -197,6 +221,9 @@ impl ResponseError for Fault {
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECS));
+        }
+        if matches!(self, Self::Unauthenticated(_)) {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         if let Self::Method { allow, .. } = self
             && let Ok(allow) = header::HeaderValue::from_str(&allow.join(", "))

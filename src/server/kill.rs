@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::access::Caller;
 use super::fault::Fault;
-use super::status::{known_id, render};
+use super::status::{known_id, read, render};
 use crate::api::TaskStatusResponse;
 
 pub(super) async fn kill(
     shared: &Arc<Shared>,
+    by: &Caller,
     raw_id: &str,
     owner: Option<String>,
 ) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
+    if by.tenant().is_some() {
+        // Whose task it is never changes.
+        read(shared, by, id.clone()).await?;
+    }
     let task = shared.context.dispatcher.kill(id, owner).await?;
     render(shared, task).await
 }

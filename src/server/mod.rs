@@ -2,6 +2,7 @@
 //! it reads, validates and asks the dispatcher or the readers.
 
 mod accept;
+mod access;
 mod body;
 pub mod document;
 mod doors;
@@ -12,6 +13,7 @@ mod health;
 mod kill;
 mod metrics;
 mod params;
+mod rate;
 mod routes;
 mod runtime;
 mod status;
@@ -25,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::Access;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,7 +65,12 @@ struct Shared {
 ///
 /// # Errors
 /// The listener has no local address.
-pub async fn serve(listener: TcpListener, context: Context, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    access: Access,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let listen_addr = listener.local_addr()?;
     let (header_timeout_ms, shutdown_timeout_ms) =
         (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
@@ -70,7 +78,7 @@ pub async fn serve(listener: TcpListener, context: Context, shutdown: Cancellati
     let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
     let unfinished = TaskTracker::new();
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
-    let app = Arc::new(routes::app(Arc::new(shared)));
+    let app = Arc::new(routes::app(Arc::new(shared), access));
     let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");
     connections.accept_until(&listener, &shutdown).await;

@@ -7,8 +7,8 @@ use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::param::Path;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
+use super::access::{Access, Caller};
 use super::body::{Json, NoFields};
-use super::doors::Doors;
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
@@ -29,13 +29,12 @@ const DESCRIPTION: &str = concat!(
 );
 
 type Ctx<'a> = Data<&'a Arc<Shared>>;
+type By<'a> = Data<&'a Caller>;
 type Answer<T> = Result<T, Fault>;
 
 /// Everything that is served.
-pub(super) fn app(shared: Arc<Shared>) -> Edge {
+pub(super) fn app(shared: Arc<Shared>, access: Access) -> Edge {
     let metrics = Arc::clone(&shared.context.metrics);
-    let own_name = nix::unistd::gethostname().unwrap_or_default();
-    let doors = Doors::new(&shared.context.config.access, &own_name.to_string_lossy());
     let document = document::Pages::new();
     let described = Arc::new(service().into_endpoint());
     // Not nested at `/`, which would hide the index.
@@ -48,7 +47,7 @@ pub(super) fn app(shared: Arc<Shared>) -> Edge {
         .at("/metrics", Arc::clone(&described))
         .nest_no_strip("/api", described)
         .data(shared);
-    Edge::new(route.map_to_response().boxed(), doors, metrics)
+    Edge::new(route.map_to_response().boxed(), access, metrics)
 }
 
 pub(super) fn service() -> OpenApiService<Api, ()> {
@@ -73,8 +72,13 @@ impl Api {
     ///
     /// The answer means that the task is stored durably and queued.
     #[oai(path = "/api/v1/tasks", method = "post", operation_id = "submit_task", tag = "Tag::Tasks")]
-    async fn submit_task(&self, ctx: Ctx<'_>, request: Json<SubmitTaskRequest>) -> Answer<Json<SubmitTaskResponse>> {
-        Ok(Json(submit::submit(ctx.0, request.0).await?))
+    async fn submit_task(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        request: Json<SubmitTaskRequest>,
+    ) -> Answer<Json<SubmitTaskResponse>> {
+        Ok(Json(submit::submit(ctx.0, by.0, request.0).await?))
     }
 
     /// Status of a task
@@ -84,12 +88,13 @@ impl Api {
     async fn get_task(
         &self,
         ctx: Ctx<'_>,
+        by: By<'_>,
         /// The name of the task.
         task_id: Path<String>,
         /// How many milliseconds to wait at most for the end of the task.
         wait_ms: Wait,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(status::status(ctx.0, &task_id, wait_ms.0).await?))
+        Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0).await?))
     }
 
     /// End a task
@@ -100,6 +105,7 @@ impl Api {
     async fn kill_task(
         &self,
         ctx: Ctx<'_>,
+        by: By<'_>,
         /// The name of the task.
         task_id: Path<String>,
         /// The task's `control_context.owner`, when it has one.
@@ -107,7 +113,7 @@ impl Api {
         owner: Owner,
         _body: NoFields,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(kill::kill(ctx.0, &task_id, owner.0).await?))
+        Ok(Json(kill::kill(ctx.0, by.0, &task_id, owner.0).await?))
     }
 
     /// Events of a task
@@ -117,10 +123,11 @@ impl Api {
     async fn get_task_events(
         &self,
         ctx: Ctx<'_>,
+        by: By<'_>,
         /// The name of the task.
         task_id: Path<String>,
     ) -> Answer<Json<Vec<EventRecord>>> {
-        Ok(Json(events::events(ctx.0, &task_id).await?))
+        Ok(Json(events::events(ctx.0, by.0, &task_id).await?))
     }
 
     /// Identity of the runtime

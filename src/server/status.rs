@@ -6,14 +6,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::access::Caller;
 use super::fault::Fault;
 use crate::api::TaskStatusResponse;
 use crate::task::{Task, TaskId};
 
 /// The status now, or, when the task lives, at its end or after `wait`.
-pub(super) async fn status(shared: &Arc<Shared>, raw_id: &str, wait: Duration) -> Result<TaskStatusResponse, Fault> {
+pub(super) async fn status(
+    shared: &Arc<Shared>,
+    by: &Caller,
+    raw_id: &str,
+    wait: Duration,
+) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
-    let task = if wait.is_zero() { read(shared, id).await? } else { read_at_end(shared, id, wait).await? };
+    let task = if wait.is_zero() { read(shared, by, id).await? } else { read_at_end(shared, by, id, wait).await? };
     render(shared, task).await
 }
 
@@ -22,12 +28,12 @@ pub(super) fn known_id(raw: &str) -> Result<TaskId, Fault> {
     TaskId::parse(raw).map_err(|_| Fault::NoTask(raw.chars().take(TaskId::MAX_LEN).collect()))
 }
 
-async fn read_at_end(shared: &Arc<Shared>, id: TaskId, wait: Duration) -> Result<Task, Fault> {
+async fn read_at_end(shared: &Arc<Shared>, by: &Caller, id: TaskId, wait: Duration) -> Result<Task, Fault> {
     let deadline = Instant::now() + wait;
     // Before the first look, so that no change falls between the look and the wait.
     let mut subscription = shared.context.dispatcher.subscribe(&id);
     loop {
-        let task = read(shared, id.clone()).await?;
+        let task = read(shared, by, id.clone()).await?;
         if task.status().is_terminal() {
             return Ok(task);
         }
@@ -39,14 +45,15 @@ async fn read_at_end(shared: &Arc<Shared>, id: TaskId, wait: Duration) -> Result
     }
 }
 
-async fn read(shared: &Shared, id: TaskId) -> Result<Task, Fault> {
+/// The task, for those who may see it.
+pub(super) async fn read(shared: &Shared, by: &Caller, id: TaskId) -> Result<Task, Fault> {
     let readers = shared.context.readers.clone();
     let (id, found) = blocking(move || {
         let found = readers.task(&id);
         (id, found)
     })
     .await?;
-    found?.ok_or_else(|| Fault::NoTask(id.to_string()))
+    found?.filter(|task| by.sees(task)).ok_or_else(|| Fault::NoTask(id.to_string()))
 }
 
 /// The answer for a task, with its output as it is now.

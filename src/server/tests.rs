@@ -1,6 +1,7 @@
 //! The server in front of a stand-in for the dispatcher: through the edge without a socket, and over real sockets
 //! where the socket matters.
 
+mod access;
 mod contract;
 mod document;
 mod socket;
@@ -51,6 +52,9 @@ fn config(data_dir: &std::path::Path) -> Config {
             shutdown_timeout_ms: 1000,
         },
         access: config::Access {
+            tokens_file: None,
+            allow_anonymous: false,
+            open_metrics: false,
             allowed_hosts: vec!["runtime.example".into()],
             allowed_origins: vec!["https://proxy.example".into()],
         },
@@ -101,6 +105,22 @@ impl Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let fake = Fake::new(dir.path(), rules);
         let context = Context { manifest: Arc::new(manifest), ..context(dir.path(), &fake) };
+        Self::of(dir, fake, context)
+    }
+
+    /// With this file of tokens.
+    fn guarded(rules: Rules, tokens: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("tokens.yaml");
+        std::fs::write(&file, tokens).expect("written");
+        let fake = Fake::new(dir.path(), rules);
+        let mut config = config(dir.path());
+        config.access.tokens_file = Some(file);
+        let context = Context { config: Arc::new(config), ..context(dir.path(), &fake) };
+        Self::of(dir, fake, context)
+    }
+
+    fn of(dir: tempfile::TempDir, fake: Fake, context: Context) -> Self {
         let shutdown = tokio_util::sync::CancellationToken::new();
         let shared = Shared {
             context: context.clone(),
@@ -108,7 +128,8 @@ impl Server {
             shutdown: shutdown.clone(),
             unfinished: tokio_util::task::TaskTracker::new(),
         };
-        let edge = routes::app(Arc::new(shared));
+        let access = super::Access::new(&context.config.access, "").expect("valid tokens");
+        let edge = routes::app(Arc::new(shared), access);
         Self { dir, fake, context, edge, shutdown }
     }
 

@@ -1,5 +1,6 @@
 //! End to end: the real binary on a free port with a data directory of its own, over HTTP.
 
+mod access;
 mod cgroups;
 mod cli;
 mod concurrency;

@@ -26,6 +26,9 @@ pub(super) fn correct(document: &mut Value) {
     document["info"]["license"] = json!({"name": env!("CARGO_PKG_LICENSE")});
     document["servers"] = json!([{"url": "/"}]);
     document["components"]["headers"] = headers();
+    document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+    // Whether a token is needed is said by the configuration.
+    document["security"] = json!([{}, {"token": []}]);
     let enums = enums(&document["components"]["schemas"]);
     for (name, schema) in entries(&mut document["components"]["schemas"]) {
         for (_, property) in fields(schema) {

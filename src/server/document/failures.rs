@@ -10,6 +10,7 @@ const REFUSED: Failure = (
     "The request is wrong (`invalid_input`), a strict task asks for what this runtime cannot enforce \
      (`unsupported_capability`), or it asks for more than there ever is (`insufficient_resources`).",
 );
+const NO_TOKEN: Failure = ("401", "This server asks for a bearer token, and there is none, or none that is known.");
 const FROM_TASK: Failure =
     ("403", "The connection is that of a sandboxed task of this runtime, or the request that of another web page.");
 const NOT_OWNER: Failure = (
@@ -21,7 +22,9 @@ const NO_TASK: Failure = ("404", "There is no such task.");
 const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
 const NO_JSON: Failure = ("415", "The body is not declared as `application/json`.");
-const QUEUE_FULL: Failure = ("429", "The queue is full; try again after `Retry-After` seconds.");
+const QUEUE_FULL: Failure =
+    ("429", "The queue is full, or the token has a rate and this is more; try again after `Retry-After` seconds.");
+const TOO_OFTEN: Failure = ("429", "The token has a rate, and this is more; try again after `Retry-After` seconds.");
 const INTERNAL: Failure = ("500", "A fault of the runtime; its log has the `x-request-id`.");
 const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down, or its store is gone.");
 
@@ -31,13 +34,18 @@ const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down
 /// The operation is new and not listed here yet; the test of the document sees it first.
 pub(super) fn of(operation_id: &str) -> &'static [Failure] {
     match operation_id {
-        "submit_task" => &[REFUSED, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
-        "get_task" | "get_task_events" => &[INVALID, FROM_TASK, NO_TASK, INTERNAL, UNAVAILABLE],
-        "kill_task" => &[INVALID, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, INTERNAL, UNAVAILABLE],
-        "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, FROM_TASK, INTERNAL],
-        "get_runtime_resources" => &[INVALID, FROM_TASK, INTERNAL, UNAVAILABLE],
+        "submit_task" => {
+            &[REFUSED, NO_TOKEN, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE]
+        }
+        "get_task" | "get_task_events" => &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "kill_task" => &[INVALID, NO_TOKEN, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL]
+        }
+        "get_runtime_resources" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_readiness" => &[FROM_TASK, INTERNAL, UNAVAILABLE],
-        "get_liveness" | "get_metrics" => &[FROM_TASK, INTERNAL],
+        "get_liveness" => &[FROM_TASK, INTERNAL],
+        "get_metrics" => &[NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL],
         unknown => panic!("the failures of the operation {unknown} are not listed"),
     }
 }

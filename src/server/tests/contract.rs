@@ -283,8 +283,8 @@ async fn damage_and_panics_are_500_and_say_nothing_of_our_insides() {
 
     let panicking = poem::endpoint::make_sync(|_| -> poem::Response { panic!("/secret/path") });
     let panicking = poem::EndpointExt::boxed(poem::EndpointExt::map_to_response(panicking));
-    let doors = super::super::doors::Doors::new(&server.context.config.access, "");
-    let edge = super::Edge::new(panicking, doors, server.context.metrics.clone());
+    let access = super::super::access::Access::new(&server.context.config.access, "").expect("no tokens");
+    let edge = super::Edge::new(panicking, access, server.context.metrics.clone());
     let request = poem::Request::builder().uri_str("/healthz").finish();
     let (status, code, message) = super::Answer::of(edge.answer(request).await).await.fault();
     assert_eq!((status, code.as_str()), (500, "internal"));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{MAX_BODY_BYTES, command, context};
 use crate::dispatcher::testing::{Fake, Rules};
 use crate::ledger::Capacity;
-use crate::server::serve;
+use crate::server::{Access, serve};
 use crate::task::TaskId;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,7 +30,9 @@ async fn live(listen: &str, rules: Rules) -> Live {
     let listener = TcpListener::bind(listen).await.expect("binds");
     let addr = listener.local_addr().expect("bound");
     let shutdown = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, context(dir.path(), &fake), shutdown.clone()));
+    let context = context(dir.path(), &fake);
+    let access = Access::new(&context.config.access, "").expect("no tokens");
+    let served = tokio::spawn(serve(listener, context, access, shutdown.clone()));
     Live { dir, fake, addr, shutdown, served }
 }
 
@@ -106,7 +108,8 @@ async fn a_body_that_nobody_wants_costs_no_connection() {
         ("PATCH /healthz", "application/json", 405),
         ("POST /api/v1/tasks", "text/plain", 415),
     ] {
-        let head = format!("{request} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n");
+        let head =
+            format!("{request} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("sends");
         let mut buffer = [0; 4096];
         // Answered before it has come, the body would be taken for the next request, or end the connection.

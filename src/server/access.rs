@@ -1,0 +1,232 @@
+//! Who may: bearer tokens, what each allows, and how often. Without a file of tokens everybody may everything, from this
+//! machine and from web pages of this server alone.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use poem::Request;
+use poem::http::Method;
+use poem::http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq;
+
+use super::doors::Doors;
+use super::fault::Fault;
+use super::rate::Bucket;
+use crate::config::{self, Role, Token, TokenHash, TokensError};
+use crate::task::Task;
+
+/// How old the view of the file may be.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// For probers, who have no token and come under any name.
+const FOR_PROBERS: [&str; 2] = ["/healthz", "/readyz"];
+/// The document and what shows it: the same on every server of this version.
+const PUBLIC: [&str; 3] = ["/", "/docs", "/openapi.json"];
+
+/// Decides about every request.
+#[derive(Debug)]
+pub struct Access {
+    tokens: Option<Tokens>,
+    /// In the place of tokens.
+    doors: Doors,
+    open_metrics: bool,
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub(super) struct Caller(Option<Arc<Holder>>);
+
+/// Of a token.
+#[derive(Debug)]
+struct Holder {
+    token: Token,
+    bucket: Option<Mutex<Bucket>>,
+}
+
+/// What a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// No token.
+    Nothing,
+    Role(Role),
+    /// And no tenant: it tells of all of them, or touches all of them.
+    RoleOverAll(Role),
+}
+
+impl Access {
+    /// # Errors
+    /// The file of tokens cannot be taken.
+    pub fn new(config: &config::Access, own_name: &str) -> Result<Self, TokensError> {
+        let tokens = config.tokens_file.as_deref().map(Tokens::open).transpose()?;
+        Ok(Self { tokens, doors: Doors::new(config, own_name), open_metrics: config.open_metrics })
+    }
+
+    /// Lets the request to this route in, or says why not.
+    pub(super) fn admit(&self, template: &str, request: &Request) -> Result<Caller, Fault> {
+        if FOR_PROBERS.contains(&template) {
+            return Ok(Caller(None));
+        }
+        let Some(tokens) = &self.tokens else {
+            self.doors.check(request)?;
+            return Ok(Caller(None));
+        };
+        let need = self.need(template, request.method());
+        if need == Need::Nothing {
+            return Ok(Caller(None));
+        }
+        let holder = tokens.holder(bearer(request)?).ok_or(Fault::Unauthenticated("the bearer token is not known"))?;
+        holder.spend()?;
+        holder.check(need)?;
+        Ok(Caller(Some(holder)))
+    }
+
+    fn need(&self, template: &str, method: &Method) -> Need {
+        if PUBLIC.contains(&template) {
+            return Need::Nothing;
+        }
+        match template {
+            "/metrics" if self.open_metrics => Need::Nothing,
+            "/metrics" | "/api/v1/runtime/config" | "/api/v1/runtime/resources" => Need::RoleOverAll(Role::Read),
+            _ if method == Method::GET || method == Method::HEAD => Need::Role(Role::Read),
+            _ => Need::Role(Role::Submit),
+        }
+    }
+}
+
+impl Caller {
+    /// Whose tasks alone the caller may see.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.0.as_ref().and_then(|holder| holder.token.tenant.as_deref())
+    }
+
+    /// A task that the caller may not see does not exist for it.
+    pub(super) fn sees(&self, task: &Task) -> bool {
+        self.tenant().is_none_or(|own| task.spec().control.tenant.as_deref() == Some(own))
+    }
+
+    /// For the log.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(|holder| holder.token.name.as_str())
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Caller({:?})", self.name())
+    }
+}
+
+impl Holder {
+    fn new(token: Token) -> Self {
+        let bucket = token.requests_per_second.map(|rate| Mutex::new(Bucket::full(rate, Instant::now())));
+        Self { token, bucket }
+    }
+
+    fn spend(&self) -> Result<(), Fault> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.take(Instant::now()) { Ok(()) } else { Err(Fault::TooOften { requests_per_second: bucket.rate() }) }
+    }
+
+    fn check(&self, need: Need) -> Result<(), Fault> {
+        let (Need::Role(role) | Need::RoleOverAll(role)) = need else { return Ok(()) };
+        if self.token.role < role {
+            return Err(Fault::Role { has: self.token.role, needs: role });
+        }
+        if matches!(need, Need::RoleOverAll(_)) && self.token.tenant.is_some() {
+            return Err(Fault::OneTenant);
+        }
+        Ok(())
+    }
+}
+
+/// RFC 6750, section 2.1.
+fn bearer(request: &Request) -> Result<&[u8], Fault> {
+    let given = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let missing = Fault::Unauthenticated("a token is needed, in the header Authorization: Bearer TOKEN");
+    let (scheme, token) = given.and_then(|given| given.split_at_checked(7)).ok_or(missing)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return Err(Fault::Unauthenticated("the header Authorization must be Bearer TOKEN"));
+    }
+    Ok(token.trim_ascii())
+}
+
+/// The tokens of the file as it is now.
+#[derive(Debug)]
+struct Tokens {
+    path: PathBuf,
+    view: Mutex<View>,
+}
+
+#[derive(Debug)]
+struct View {
+    holders: Arc<Vec<Arc<Holder>>>,
+    stamp: Option<Stamp>,
+    looked_at: Instant,
+}
+
+/// Tells a changed file from the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self { device: found.dev(), inode: found.ino(), changed: (found.ctime(), found.ctime_nsec()) })
+    }
+}
+
+impl Tokens {
+    fn open(path: &Path) -> Result<Self, TokensError> {
+        let stamp = Stamp::of(path);
+        let holders = holders(config::read_tokens(path)?);
+        Ok(Self { path: path.to_owned(), view: Mutex::new(View { holders, stamp, looked_at: Instant::now() }) })
+    }
+
+    /// Compares with every token in full, so that the time tells nothing of them.
+    fn holder(&self, token: &[u8]) -> Option<Arc<Holder>> {
+        let TokenHash(given) = TokenHash::of(token);
+        let holders = self.current();
+        let mut found = None;
+        for holder in holders.iter() {
+            if bool::from(holder.token.hash.0.ct_eq(&given)) {
+                found = Some(Arc::clone(holder));
+            }
+        }
+        found
+    }
+
+    /// A file that is gone or wrong changes nothing: whoever may, still may.
+    fn current(&self) -> Arc<Vec<Arc<Holder>>> {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.looked_at.elapsed() < LOOK_AGAIN_AFTER {
+            return Arc::clone(&view.holders);
+        }
+        view.looked_at = Instant::now();
+        let stamp = Stamp::of(&self.path);
+        if stamp != view.stamp {
+            view.stamp = stamp;
+            let file = self.path.display();
+            match config::read_tokens(&self.path) {
+                Ok(tokens) => {
+                    tracing::info!(%file, tokens = tokens.len(), "the tokens were read again");
+                    view.holders = holders(tokens);
+                }
+                Err(error) => tracing::error!(%file, %error, "the tokens stay as they were: the file cannot be taken"),
+            }
+        }
+        Arc::clone(&view.holders)
+    }
+}
+
+fn holders(tokens: Vec<Token>) -> Arc<Vec<Arc<Holder>>> {
+    Arc::new(tokens.into_iter().map(|token| Arc::new(Holder::new(token))).collect())
+}
