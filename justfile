@@ -71,9 +71,15 @@ conformance URL='' *ARGS: _build
     tenant=--tenant-quota=conformance=slots:2,memory:1073741824,pids:256
     exec .ci/with-runtime {{ runtime }} "${limits[@]}" "$tenant" {{ conformance }} --spec {{ document }} "$@"
 
-# Measures beside the machine's own limit, built for release; about half a minute: `runtime`, or `sandbox`
-bench WHAT='runtime' *ARGS:
-    cargo bench --bench "$1" -- "${@:2}"
+# Measures beside the machine's own limit, built for release: about a minute; `all`, `--scenarios …`; or `sandbox`
+bench *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    case ${1-} in
+        sandbox) exec cargo bench --bench sandbox -- "${@:2}" ;;
+        all) exec cargo bench --bench runtime -- --scenarios all "${@:2}" ;;
+        *) exec cargo bench --bench runtime -- "$@" ;;
+    esac
 
 # Feeds the parsers with made-up input, each TARGET for SECONDS; --list names the targets
 fuzz TARGET='all' SECONDS='60': _fuzz-tools
