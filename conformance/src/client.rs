@@ -68,6 +68,8 @@ pub struct Call {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Option<Vec<u8>>,
+    /// Sent without the client's token.
+    anonymous: bool,
 }
 
 /// A request and its answer.
@@ -85,13 +87,19 @@ pub struct Exchange {
 impl Call {
     #[must_use]
     pub fn new(method: Method, path: &str) -> Self {
-        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: None }
+        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: None, anonymous: false }
     }
 
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a case sends headers that can be sent");
         self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.anonymous = true;
         self
     }
 
@@ -151,6 +159,11 @@ impl Client {
         value.set_sensitive(true);
         self.token = Some(value);
         Ok(())
+    }
+
+    #[must_use]
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// From now on every exchange is held against the document.
@@ -242,8 +255,9 @@ impl Client {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
-            if let Some(token) = &self.token {
-                headers.insert(AUTHORIZATION, token.clone());
+            if let Some(token) = self.token.as_ref().filter(|_| !call.anonymous) {
+                // What the call says itself holds.
+                headers.entry(AUTHORIZATION).or_insert_with(|| token.clone());
             }
         }
         match &call.body {

@@ -1,5 +1,6 @@
 //! The cases, one file for each area.
 
+mod access;
 mod command;
 mod disk;
 mod document;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<&'static Case> {
     [
         health::CASES,
         protocol::CASES,
+        access::CASES,
         refused::CASES,
         submit::CASES,
         command::CASES,
