@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 
 use super::handle::{KillError, SubmitError, Unavailable};
 use super::input::{Fact, Input};
+use super::shortage::Shortage;
 use crate::launcher::protocol::Report;
 use crate::ledger::Ledger;
 use crate::scheduler::Queue;
 use crate::store::StoreError;
-use crate::task::state::{IllegalTransition, LaunchId, Running};
+use crate::task::state::{IllegalTransition, LaunchId, NotLaunched, Running};
 use crate::task::{Exit, NewTask, State, Task, TaskId, Timestamp, Transition};
 
 /// Looks up tasks that are not live any more.
@@ -35,6 +36,7 @@ pub(super) struct Core {
     pub draining: bool,
     /// Start nothing for now.
     pub paused: bool,
+    pub shortage: Shortage,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,7 @@ impl Core {
             max_queued_tasks,
             draining: false,
             paused: false,
+            shortage: Shortage::default(),
         }
     }
 
@@ -277,8 +280,14 @@ impl Core {
             Fact::Report(Report::Exited { task_id, launch_id, exit }) => {
                 self.on_exited(turn, &task_id, launch_id, &exit)
             }
+            Fact::Report(Report::NotForked { task_id, launch_id, failure }) => {
+                if self.launched_as(&task_id, launch_id).is_some() && !self.shortage.on_refused(&task_id) {
+                    return self.on_exited(turn, &task_id, launch_id, &failure);
+                }
+                self.on_never_started(turn, &task_id, launch_id, NotLaunched::Shortage, now)
+            }
             Fact::Adopted { id, running } => self.on_adopted(turn, &id, &running, now),
-            Fact::NeverStarted { id, launch_id } => self.on_never_started(turn, &id, launch_id, now),
+            Fact::NeverStarted { id, launch_id } => self.on_never_started(turn, &id, launch_id, NotLaunched::Lost, now),
             Fact::ResultWritten { id } => {
                 self.on_result_written(turn, &id);
                 Ok(())
@@ -289,6 +298,7 @@ impl Core {
     fn on_started(&mut self, turn: &mut Turn, id: &TaskId, running: &Running) -> Result<(), IllegalTransition> {
         let Some(task) = self.launched_as(id, running.launch_id) else { return Ok(()) };
         let transition = task.start(running)?;
+        self.shortage.on_started(id);
         turn.effects.push(Effect::Started(transition.task().clone()));
         if task.kill_requested() {
             turn.effects.push(Effect::Terminate(running.clone()));
@@ -335,10 +345,11 @@ impl Core {
         turn: &mut Turn,
         id: &TaskId,
         launch_id: LaunchId,
+        because: NotLaunched,
         now: Timestamp,
     ) -> Result<(), IllegalTransition> {
         let Some(task) = self.launched_as(id, launch_id) else { return Ok(()) };
-        let requeued = task.requeue(now)?;
+        let requeued = task.requeue(because, now)?;
         let task = requeued.task().clone();
         self.apply(turn, requeued);
         if task.kill_requested() {
@@ -356,6 +367,7 @@ impl Core {
             turn.effects.push(Effect::AnswerKill { reply, answer: Ok(task.clone()) });
         }
         self.apply(turn, transition);
+        self.shortage.on_ended(id);
         turn.effects.push(Effect::Ended(task));
     }
 
@@ -379,7 +391,7 @@ impl Core {
     }
 
     fn start_what_fits(&mut self, turn: &mut Turn, now: Timestamp) {
-        while !self.draining && !self.paused {
+        while !self.draining && !self.paused && !self.shortage.holds() {
             let Some(id) = self.queue.choose(&self.ledger) else { return };
             let launched = self.live.get(&id).map(|live| live.task.launch(now));
             let Some(Ok(transition)) = launched else {

@@ -12,6 +12,7 @@ mod recovery;
 mod results;
 mod retention;
 mod run;
+mod shortage;
 #[cfg(test)]
 pub mod testing;
 pub mod trash;

@@ -164,6 +164,7 @@ impl Loop {
     fn run(mut self) {
         loop {
             let wait = if self.unsettled { RETRY } else { self.settings.poll_interval };
+            let wait = self.core.shortage.due_in().map_or(wait, |due| due.min(wait));
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -189,6 +190,7 @@ impl Loop {
         if self.core.paused {
             decided.extend(self.revive().into_iter().map(Input::Fact));
         }
+        self.core.shortage.tick(monotonic_ms());
         let turn = self.core.decide(decided, &self.writer, Timestamp::now());
         self.finish(turn);
         self.settle();

@@ -196,6 +196,35 @@ fn a_killed_launch_that_never_happened_is_cancelled() {
 }
 
 #[test]
+fn a_task_that_the_machine_has_no_process_for_is_tried_again_before_anything_else() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a"), submit("b")]);
+    let refused = |f: &Fixture| {
+        let failure =
+            Exit { status: crate::task::ExitStatus::LaunchFailed { step: "fork shim".into(), errno: 11 }, ..exit(0) };
+        let launch_id = f.running("a").launch_id;
+        Input::Fact(Fact::Report(Report::NotForked { task_id: id("a"), launch_id, failure }))
+    };
+    let first = refused(&f);
+    assert!(f.run(vec![first]).is_empty(), "nothing starts at once");
+    assert!(f.run(vec![]).is_empty());
+    f.core.shortage.tick(100);
+    assert_eq!(f.run(vec![]), ["launch"], "a again, not b");
+    let second = refused(&f);
+    f.core.shortage.tick(29_000);
+    assert!(f.run(vec![second]).is_empty());
+    f.core.shortage.tick(30_000);
+    assert_eq!(f.run(vec![]), ["launch"]);
+    let last = refused(&f);
+    assert_eq!(f.run(vec![last]), ["write result"], "it was tried for long enough");
+    f.run(vec![written("a")]);
+    let error = f.shelf.0[&id("a")].outcome().and_then(|o| o.error.clone()).expect("failed");
+    assert_eq!(error.code, TaskErrorCode::LaunchFailed);
+    f.core.shortage.tick(40_000);
+    assert_eq!(f.run(vec![]), ["launch"], "b");
+}
+
+#[test]
 fn records_of_an_earlier_launch_of_the_same_name_change_nothing() {
     let mut f = fixture(1);
     f.run(vec![submit("a")]);
