@@ -13,8 +13,10 @@ use crate::task::{Task, TaskId};
 /// The status now, or, when the task lives, at its end or after `wait`.
 pub(super) async fn status(shared: &Arc<Shared>, raw_id: &str, wait: Duration) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
-    let task = if wait.is_zero() { read(shared, id).await? } else { read_at_end(shared, id, wait).await? };
-    render(shared, task).await
+    if wait.is_zero() {
+        return read_rendered(shared, id).await;
+    }
+    render(shared, read_at_end(shared, id, wait).await?).await
 }
 
 /// An id that cannot be one names no task.
@@ -26,15 +28,17 @@ async fn read_at_end(shared: &Arc<Shared>, id: TaskId, wait: Duration) -> Result
     let deadline = Instant::now() + wait;
     // Before the first look, so that no change falls between the look and the wait.
     let mut subscription = shared.context.dispatcher.subscribe(&id);
+    // Of one that lives nothing is to be read before its end.
+    let mut last = if subscription.is_live() { None } else { Some(read(shared, id.clone()).await?) };
     loop {
-        let task = read(shared, id.clone()).await?;
-        if task.status().is_terminal() {
+        if let Some(task) = last.take_if(|task| task.status().is_terminal()) {
             return Ok(task);
         }
         tokio::select! {
-            () = subscription.changed() => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(task),
-            () = shared.shutdown.cancelled() => return Ok(task),
+            // With what was committed: it need not be read.
+            () = subscription.changed() => last = subscription.latest(),
+            () = tokio::time::sleep_until(deadline) => return read(shared, id).await,
+            () = shared.shutdown.cancelled() => return read(shared, id).await,
         }
     }
 }
@@ -47,6 +51,16 @@ async fn read(shared: &Shared, id: TaskId) -> Result<Task, Fault> {
     })
     .await?;
     found?.ok_or_else(|| Fault::NoTask(id.to_string()))
+}
+
+/// A read and its answer at one go: each change of thread costs as much as the read.
+async fn read_rendered(shared: &Shared, id: TaskId) -> Result<TaskStatusResponse, Fault> {
+    let (readers, config) = (shared.context.readers.clone(), Arc::clone(&shared.context.config));
+    blocking(move || {
+        let task = readers.task(&id)?.ok_or_else(|| Fault::NoTask(id.to_string()))?;
+        TaskStatusResponse::render(&task, &config.runtime.data_dir).map_err(Fault::Output)
+    })
+    .await?
 }
 
 /// The answer for a task, with its output as it is now.
