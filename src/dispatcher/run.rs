@@ -215,6 +215,8 @@ impl Loop {
         }
         let resources = self.core.load();
         self.metrics.set_load(resources.queued, resources.reserved, &resources.account);
+        let ended = self.retention.stock();
+        self.metrics.set_ended(ended.tasks, ended.bytes);
     }
 
     /// A new launcher in the place of the dead one, and what became of the launches that it had.
