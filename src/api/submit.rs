@@ -15,7 +15,7 @@ use crate::task::{InvalidField, TaskId};
 #[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitTaskRequest {
-    /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a random UUID.
+    /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a UUID.
     #[oai(validator(min_length = 1, max_length = 128))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,

@@ -30,7 +30,6 @@ use std::time::Duration;
 pub use access::Access;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
@@ -56,8 +55,6 @@ struct Shared {
     context: Context,
     listen_addr: SocketAddr,
     shutdown: CancellationToken,
-    /// Work that must end although its client left.
-    unfinished: TaskTracker,
 }
 
 /// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
@@ -76,19 +73,13 @@ pub async fn serve(
         (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
     let sandbox = &context.config.sandbox;
     let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
-    let unfinished = TaskTracker::new();
-    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
+    let shared = Shared { context, listen_addr, shutdown: shutdown.clone() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
     let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");
     connections.accept_until(&listener, &shutdown).await;
     drop(listener);
-    let drained = async {
-        connections.drain().await;
-        unfinished.close();
-        unfinished.wait().await;
-    };
-    if tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained).await.is_err() {
+    if tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), connections.drain()).await.is_err() {
         tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
     }
     Ok(())

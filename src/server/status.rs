@@ -19,8 +19,10 @@ pub(super) async fn status(
     wait: Duration,
 ) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
-    let task = if wait.is_zero() { read(shared, by, id).await? } else { read_at_end(shared, by, id, wait).await? };
-    render(shared, task).await
+    if wait.is_zero() {
+        return read_rendered(shared, by, id).await;
+    }
+    render(shared, read_at_end(shared, by, id, wait).await?).await
 }
 
 /// An id that cannot be one names no task.
@@ -32,15 +34,18 @@ async fn read_at_end(shared: &Arc<Shared>, by: &Caller, id: TaskId, wait: Durati
     let deadline = Instant::now() + wait;
     // Before the first look, so that no change falls between the look and the wait.
     let mut subscription = shared.context.dispatcher.subscribe(&id);
+    // Of one that lives, and that the caller may see, nothing is to be read before its end.
+    let may_wait = subscription.is_live() && by.tenant().is_none();
+    let mut last = if may_wait { None } else { Some(read(shared, by, id.clone()).await?) };
     loop {
-        let task = read(shared, by, id.clone()).await?;
-        if task.status().is_terminal() {
+        if let Some(task) = last.take_if(|task| task.status().is_terminal()) {
             return Ok(task);
         }
         tokio::select! {
-            () = subscription.changed() => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(task),
-            () = shared.shutdown.cancelled() => return Ok(task),
+            // With what was committed: it need not be read.
+            () = subscription.changed() => last = subscription.latest(),
+            () = tokio::time::sleep_until(deadline) => return read(shared, by, id).await,
+            () = shared.shutdown.cancelled() => return read(shared, by, id).await,
         }
     }
 }
@@ -54,6 +59,17 @@ pub(super) async fn read(shared: &Shared, by: &Caller, id: TaskId) -> Result<Tas
     })
     .await?;
     found?.filter(|task| by.sees(task)).ok_or_else(|| Fault::NoTask(id.to_string()))
+}
+
+/// A read and its answer at one go: each change of thread costs as much as the read.
+async fn read_rendered(shared: &Shared, by: &Caller, id: TaskId) -> Result<TaskStatusResponse, Fault> {
+    let (readers, config) = (shared.context.readers.clone(), Arc::clone(&shared.context.config));
+    let by = by.clone();
+    blocking(move || {
+        let task = readers.task(&id)?.filter(|task| by.sees(task)).ok_or_else(|| Fault::NoTask(id.to_string()))?;
+        TaskStatusResponse::render(&task, &config.runtime.data_dir).map_err(Fault::Output)
+    })
+    .await?
 }
 
 /// The answer for a task, with its output as it is now.

@@ -126,7 +126,6 @@ impl Server {
             context: context.clone(),
             listen_addr: "127.0.0.1:4321".parse().expect("an address"),
             shutdown: shutdown.clone(),
-            unfinished: tokio_util::task::TaskTracker::new(),
         };
         let access = super::Access::new(&context.config.access, "").expect("valid tokens");
         let edge = routes::app(Arc::new(shared), access);
