@@ -16,6 +16,7 @@ mod runtime;
 mod status;
 mod submit;
 mod table;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
+use crate::output::Growth;
 use crate::store::Readers;
 use crate::task::Timestamp;
 
@@ -52,6 +54,8 @@ struct Shared {
     context: Context,
     listen_addr: SocketAddr,
     shutdown: CancellationToken,
+    /// Tells of output as it comes.
+    growth: Growth,
     /// Work that must end although its client left.
     unfinished: TaskTracker,
 }
@@ -68,7 +72,13 @@ pub async fn serve(listener: TcpListener, context: Context, shutdown: Cancellati
     let sandbox = &context.config.sandbox;
     let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
     let unfinished = TaskTracker::new();
-    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
+    let shared = Shared {
+        context,
+        listen_addr,
+        shutdown: shutdown.clone(),
+        growth: Growth::start(),
+        unfinished: unfinished.clone(),
+    };
     let app = Arc::new(routes::app(Arc::new(shared)));
     let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");

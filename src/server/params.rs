@@ -5,6 +5,7 @@ use std::time::Duration;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::Value;
 
 use super::fault::Fault;
 use crate::task::InvalidField;
@@ -12,7 +13,7 @@ use crate::task::InvalidField;
 /// Longest wait of one request.
 pub(super) const MAX_WAIT_MS: u64 = 600_000;
 
-/// `?wait_ms=N`: how long a status request may wait for the end of the task.
+/// `?wait_ms=N`: how long a status request may wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wait(pub(super) Duration);
 
@@ -20,11 +21,70 @@ impl Wait {
     fn parse(raw: &str) -> Result<Self, InvalidField> {
         let millis = raw.parse::<u64>().ok().filter(|millis| *millis <= MAX_WAIT_MS && raw.starts_with(is_digit));
         let millis = millis.ok_or_else(|| {
-            let raw: String = raw.chars().take(80).collect();
-            InvalidField::new("wait_ms", format!("must be an integer from 0 to {MAX_WAIT_MS}, not {raw:?}"))
+            InvalidField::new("wait_ms", format!("must be an integer from 0 to {MAX_WAIT_MS}, not {:?}", shown(raw)))
         })?;
         Ok(Self(Duration::from_millis(millis)))
     }
+}
+
+/// `?wait_for=…`: what a status request waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum WaitFor {
+    #[default]
+    Terminal,
+    Started,
+    Output,
+    Change,
+}
+
+impl WaitFor {
+    pub(super) const ALL: [(&'static str, Self); 4] =
+        [("terminal", Self::Terminal), ("started", Self::Started), ("output", Self::Output), ("change", Self::Change)];
+
+    fn parse(raw: &str) -> Result<Self, InvalidField> {
+        let known = Self::ALL.iter().find(|(name, _)| *name == raw);
+        known.map(|(_, wait_for)| *wait_for).ok_or_else(|| {
+            let allowed = Self::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
+            InvalidField::new("wait_for", format!("must be one of {allowed}, not {:?}", shown(raw)))
+        })
+    }
+}
+
+impl<'a> ApiExtractor<'a> for WaitFor {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        let words = Self::ALL.iter().map(|(name, _)| Value::from(*name)).collect();
+        let default = Some(Value::from("terminal"));
+        let schema = MetaSchema { enum_items: words, default, ..MetaSchema::new("string") };
+        Some(MetaSchemaRef::Inline(Box::new(schema)))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let given = in_query(request, options.name);
+        Ok(given.map(|raw| Self::parse(&raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
+    }
+}
+
+/// The value of a query parameter. Whether it stands there twice is looked at elsewhere.
+fn in_query(request: &Request, name: &str) -> Option<String> {
+    let query: Vec<(String, String)> = request.params().unwrap_or_default();
+    query.into_iter().find(|(given, _)| given == name).map(|(_, raw)| raw)
+}
+
+/// What a message shows of a value that a client sent.
+fn shown(raw: &str) -> String {
+    raw.chars().take(80).collect()
 }
 
 /// `u64::from_str` takes a sign, JSON Schema's `integer` in a query does not need one.
@@ -55,9 +115,8 @@ impl<'a> ApiExtractor<'a> for Wait {
         _body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        let given = query.iter().find(|(name, _)| name == options.name);
-        Ok(given.map(|(_, raw)| Self::parse(raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
+        let given = in_query(request, options.name);
+        Ok(given.map(|raw| Self::parse(&raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
     }
 }
 

@@ -11,7 +11,7 @@ use super::body::{Json, NoFields};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
-use super::params::{Owner, Wait};
+use super::params::{Owner, Wait, WaitFor};
 use super::{Shared, document, events, health, kill, metrics, runtime, status, submit};
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
@@ -76,17 +76,20 @@ impl Api {
 
     /// Status of a task
     ///
-    /// With `wait_ms` the answer comes at the end of the task, or after that many milliseconds if it still lives.
+    /// With `wait_ms` the answer comes when what `wait_for` names has happened, or after that many milliseconds if it has
+    /// not. It comes at once for a task that has ended.
     #[oai(path = "/api/v1/tasks/:task_id", method = "get", operation_id = "get_task", tag = "Tag::Tasks")]
     async fn get_task(
         &self,
         ctx: Ctx<'_>,
         /// The name of the task.
         task_id: Path<String>,
-        /// How many milliseconds to wait at most for the end of the task.
+        /// How many milliseconds to wait at most.
         wait_ms: Wait,
+        /// What to wait for, besides the end of the task: its start, more output than there is now, or any change.
+        wait_for: WaitFor,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(status::status(ctx.0, &task_id, wait_ms.0).await?))
+        Ok(Json(status::status(ctx.0, &task_id, wait_ms.0, wait_for).await?))
     }
 
     /// End a task

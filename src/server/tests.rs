@@ -102,6 +102,7 @@ impl Server {
             context: context.clone(),
             listen_addr: "127.0.0.1:4321".parse().expect("an address"),
             shutdown: shutdown.clone(),
+            growth: crate::output::Growth::start(),
             unfinished: tokio_util::task::TaskTracker::new(),
         };
         let edge = routes::app(Arc::new(shared));

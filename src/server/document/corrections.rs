@@ -318,6 +318,7 @@ fn parameter(parameter: &mut Value) {
             parameter["schema"]["default"] = json!(0);
             parameter["example"] = json!(1000);
         }
+        Some("wait_for") => parameter["example"] = json!("change"),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}
     }

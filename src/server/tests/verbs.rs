@@ -121,6 +121,67 @@ async fn a_wait_ends_at_the_end_of_the_task_or_at_its_time() {
     assert_eq!(server.get("/api/v1/tasks/none?wait_ms=60000").await.status, 404, "at once");
 }
 
+/// The answer to a wait for `what`, and what it took; `step` happens meanwhile.
+async fn waited(server: &Server, what: &str, id: &TaskId, step: impl FnOnce()) -> (Value, Duration) {
+    let started = Instant::now();
+    let step = async {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !server.fake.waits_for(id) {
+            assert!(Instant::now() < until, "nobody waits for {what}");
+            tokio::task::yield_now().await;
+        }
+        // The subscription comes first; then the task and its output are looked at.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        step();
+    };
+    let path = format!("/api/v1/tasks/{id}?wait_ms=60000&wait_for={what}");
+    let (answer, ()) = tokio::join!(server.get(&path), step);
+    (answer.json(), started.elapsed())
+}
+
+#[tokio::test]
+async fn a_wait_ends_at_the_start_at_a_change_or_when_there_is_more_output() {
+    const SOON: Duration = Duration::from_secs(10);
+    let server = Server::new();
+    let id = server.accept("t").await;
+    let path = |what: &str| format!("/api/v1/tasks/t?wait_ms=40&wait_for={what}");
+    for what in ["started", "output", "change", "terminal"] {
+        assert_eq!(server.get(&path(what)).await.json()["status"], "accepted", "{what} does not come");
+    }
+    let (status, took) = waited(&server, "started", &id, || drop(server.fake.start(&id))).await;
+    assert!(status["status"] == "running" && took < SOON, "{took:?}");
+    // What is there at the time of the call does not count, the other stream does.
+    log(&server, &id, "stdout.log", b"one");
+    log(&server, &id, "stderr.log", b"");
+    for what in ["output", "change"] {
+        assert_eq!(server.get(&path(what)).await.json()["stdout"], "one", "{what}");
+    }
+    let write = || log(&server, &id, "stderr.log", b"two");
+    let (status, took) = waited(&server, "output", &id, write).await;
+    assert!(status["stderr"] == "two" && took < SOON, "{status} {took:?}");
+    let (status, took) = waited(&server, "change", &id, || drop(server.fake.finish(&id, 0))).await;
+    assert!(status["status"] == "success" && took < SOON, "{took:?}");
+    for what in ["started", "output", "change", "terminal"] {
+        let asked = Instant::now();
+        let status = server.get(&format!("/api/v1/tasks/t?wait_ms=60000&wait_for={what}")).await.json();
+        assert!(status["status"] == "success" && asked.elapsed() < SOON, "nothing comes any more: at once");
+    }
+    assert!(!server.fake.waits_for(&id), "the subscription ended with the request");
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_its_start_has_output_when_it_writes() {
+    let server = Server::new();
+    let id = server.accept("t").await;
+    let (status, _) = waited(&server, "output", &id, || {
+        log(&server, &id, "stdout.log", b"");
+        server.fake.start(&id);
+        log(&server, &id, "stdout.log", b"first");
+    })
+    .await;
+    assert_eq!((&status["status"], &status["stdout"]), (&json!("running"), &json!("first")));
+}
+
 #[tokio::test]
 async fn kill_needs_the_owner_where_there_is_one() {
     let server = Server::new();

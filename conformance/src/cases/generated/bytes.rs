@@ -87,7 +87,7 @@ fn paths() -> impl Strategy<Value = String> {
 }
 
 fn queries() -> impl Strategy<Value = String> {
-    let name = prop_oneof![Just("wait_ms".to_owned()), "[a-z_%.=&\\[\\]-]{0,8}"];
+    let name = prop_oneof![select(vec!["wait_ms", "wait_for"]).prop_map(str::to_owned), "[a-z_%.=&\\[\\]-]{0,8}"];
     let value = prop_oneof!["[0-9]{1,24}", "[A-Za-z0-9%+=&;.,-]{0,8}", Just("%ff%00".to_owned())];
     let some = (name, value).prop_map(|(name, value)| format!("?{name}={value}"));
     prop_oneof![Just(String::new()), some]

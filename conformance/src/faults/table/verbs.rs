@@ -31,6 +31,14 @@ pub const FAULTS: &[Mutation] = &[
     request("a waiting reader is answered at once", "wait.until-end", |it| {
         it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
     }),
+    request("a reader that waits for the start waits for the end", "wait.for-the-start", |it| {
+        it.path = it.path.replace("&wait_for=started", "");
+    }),
+    request("a reader that waits for output is answered at once", "wait.for-output", |it| {
+        if it.path.contains("wait_for=output") {
+            it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
+        }
+    }),
     status("output that was cut is shown as whole", "output.cut", |it, _| {
         replace(it, "stdout_truncated", json!(false));
     }),
