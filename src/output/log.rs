@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::sys::file;
+
+/// A shorter piece is given only where there is no more.
+const WORTH_A_PIECE: usize = 512;
 
 /// Cheap to clone. It stays what it was when its name is deleted.
 #[derive(Clone, Debug)]
@@ -36,6 +40,46 @@ impl Log {
     /// As fstat(2).
     pub fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    /// Differs when the content does, for a log that nobody writes any more: length and time of the last write in
+    /// nanoseconds.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub fn version(&self) -> io::Result<(u64, i128)> {
+        let metadata = self.0.metadata()?;
+        Ok((metadata.len(), i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())))
+    }
+
+    /// Up to `most` bytes at `offset`, and fewer only where the file ends or the disk is slow; none at the end.
+    ///
+    /// # Errors
+    /// As pread(2).
+    pub async fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let there = self.length()?.saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(there).unwrap_or(usize::MAX).min(most)];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        // Output is mostly read when it was just written: no thread is needed for that.
+        let enough = WORTH_A_PIECE.min(bytes.len());
+        if let Some(length) = file::read_cached_at(&self.0, &mut bytes, offset)?.filter(|length| *length >= enough) {
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
+        let file = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || {
+            let length = file.read_at(&mut bytes, offset)?;
+            bytes.truncate(length);
+            Ok(bytes)
+        });
+        read.await.map_err(io::Error::other)?
+    }
+
+    /// The same, and blocks.
+    pub(super) fn read_at_blocking(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
     }
 
     /// For one who reads it from its beginning to its end.
@@ -84,5 +128,20 @@ mod tests {
         std::fs::write(other.join("stdout.log"), "secret").expect("written");
         symlink(&other, dir.path().join("tasks/u")).expect("linked");
         assert!(Log::open(&dir.path().join("tasks/u/stdout.log")).expect("a link").is_none());
+    }
+
+    #[tokio::test]
+    async fn pieces_come_from_any_offset_and_none_from_behind_the_end() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("stdout.log");
+        std::fs::write(&path, "0123456789").expect("written");
+        let log = Log::open(&path).expect("opens").expect("is there");
+        assert_eq!(log.read_at(0, 4).await.expect("reads"), b"0123");
+        assert_eq!(log.read_at(8, 100).await.expect("reads"), b"89");
+        assert_eq!(log.read_at(10, 4).await.expect("reads"), b"");
+        assert_eq!(log.read_at(u64::MAX, 4).await.expect("reads"), b"");
+        let before = log.version().expect("a version");
+        std::fs::write(&path, "0123456789a").expect("written");
+        assert_ne!(log.version().expect("a version"), before);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use poem::endpoint::BoxEndpoint;
 use poem::error::{MethodNotAllowedError, NotFoundError};
-use poem::http::{HeaderValue, Method};
+use poem::http::{HeaderValue, Method, header};
 use poem::{Endpoint, Request, Response};
 
 use super::body::Rest;
@@ -83,10 +83,14 @@ impl Edge {
         response
     }
 
-    async fn call(&self, route: Option<&Route>, request: Request) -> Result<Response, Fault> {
+    async fn call(&self, route: Option<&Route>, mut request: Request) -> Result<Response, Fault> {
         let route = route.ok_or(Fault::NoPath)?;
         route.check_query(&request)?;
         let method = request.method().clone();
+        if method == Method::HEAD {
+            // It belongs to GET alone (RFC 9110, section 14.2), and poem makes a GET of a HEAD.
+            request.headers_mut().remove(header::RANGE);
+        }
         match without_panic(self.inner.call(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(fault_of(error, &method, route)),

@@ -11,6 +11,8 @@ mod health;
 mod kill;
 mod metrics;
 mod params;
+mod range;
+mod raw;
 mod routes;
 mod runtime;
 mod status;

@@ -11,11 +11,13 @@ use super::body::{Json, NoFields};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
-use super::params::{Owner, Wait, WaitFor};
-use super::{Shared, document, events, health, kill, metrics, runtime, status, submit};
+use super::params::{Follow, Header, TailLines, Wait, WaitFor};
+use super::raw::{RawOutput, Wanted};
+use super::{Shared, document, events, health, kill, metrics, raw, runtime, status, submit};
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
+use crate::task::exit::OutputStream;
 
 /// Paths that the document does not describe: the document itself and what shows it.
 pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
@@ -104,7 +106,7 @@ impl Api {
         task_id: Path<String>,
         /// The task's `control_context.owner`, when it has one.
         #[oai(name = "x-execgo-owner")]
-        owner: Owner,
+        owner: Header,
         _body: NoFields,
     ) -> Answer<Json<TaskStatusResponse>> {
         Ok(Json(kill::kill(ctx.0, &task_id, owner.0).await?))
@@ -121,6 +123,58 @@ impl Api {
         task_id: Path<String>,
     ) -> Answer<Json<Vec<EventRecord>>> {
         Ok(Json(events::events(ctx.0, &task_id).await?))
+    }
+
+    /// Standard output
+    ///
+    /// The bytes as the task wrote them: all of them, the part that `Range` asks for, or the last lines. With `follow` the
+    /// answer goes on as the task writes and ends when the task has ended and everything was sent. A task that has not been
+    /// started has no output yet. `HEAD` tells how much there is.
+    #[oai(path = "/api/v1/tasks/:task_id/stdout", method = "get", operation_id = "get_task_stdout", tag = "Tag::Tasks")]
+    async fn get_task_stdout(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// Begin with the last lines that are there, so many of them; not together with `Range`.
+        tail_lines: TailLines,
+        /// Go on as the task writes.
+        follow: Follow,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer, which an ended task's output has: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stdout);
+        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        raw::output(ctx.0, &task_id, wanted).await
+    }
+
+    /// Standard error
+    ///
+    /// As standard output.
+    #[oai(path = "/api/v1/tasks/:task_id/stderr", method = "get", operation_id = "get_task_stderr", tag = "Tag::Tasks")]
+    async fn get_task_stderr(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// Begin with the last lines that are there, so many of them; not together with `Range`.
+        tail_lines: TailLines,
+        /// Go on as the task writes.
+        follow: Follow,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer, which an ended task's output has: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stderr);
+        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        raw::output(ctx.0, &task_id, wanted).await
     }
 
     /// Identity of the runtime

@@ -46,6 +46,14 @@ impl Tap {
         self.log().map_or(Ok(0), Log::length).map_err(Fault::Output)
     }
 
+    /// At most so many bytes at the offset, which stays; none when there are none yet.
+    pub(super) async fn peek(&self, most: usize) -> Result<Vec<u8>, Fault> {
+        match self.log() {
+            Some(log) => log.read_at(self.offset, most).await.map_err(Fault::Output),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Returns when there may be more.
     pub(super) async fn written(&mut self) {
         match &mut self.open {

@@ -3,6 +3,7 @@
 
 mod contract;
 mod document;
+mod output;
 mod socket;
 mod verbs;
 

@@ -17,6 +17,7 @@ mod plan;
 mod policy;
 mod protocol;
 mod queue;
+mod raw;
 mod refused;
 mod resources;
 mod runtime;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<&'static Case> {
         command::CASES,
         script::CASES,
         output::CASES,
+        raw::CASES,
         outcomes::CASES,
         status::CASES,
         events::CASES,

@@ -17,6 +17,8 @@ const NO_TASK: Failure = ("404", "There is no such task.");
 const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
 const NO_JSON: Failure = ("415", "The body is not declared as `application/json`.");
+const BEHIND_THE_END: Failure =
+    ("416", "The range begins behind the end; `Content-Range` and `details` say how much there is.");
 const QUEUE_FULL: Failure = ("429", "The queue is full; try again after `Retry-After` seconds.");
 const INTERNAL: Failure = ("500", "A fault of the runtime; its log has the `x-request-id`.");
 const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down, or its store is gone.");
@@ -29,6 +31,7 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
     match operation_id {
         "submit_task" => &[REFUSED, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
         "get_task" | "get_task_events" => &[INVALID, FROM_TASK, NO_TASK, INTERNAL, UNAVAILABLE],
+        "get_task_stdout" | "get_task_stderr" => &[INVALID, FROM_TASK, NO_TASK, BEHIND_THE_END, INTERNAL, UNAVAILABLE],
         "kill_task" => &[INVALID, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, INTERNAL, UNAVAILABLE],
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, FROM_TASK, INTERNAL],
         "get_runtime_resources" => &[INVALID, FROM_TASK, INTERNAL, UNAVAILABLE],

@@ -111,6 +111,7 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         context.ended(id)?;
         all.push(("get_task", 200, get(format!("/api/v1/tasks/{id}"))));
         all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
+        all.extend(outputs(id));
     }
     let (id, stranger) = (&ended[0], context.fresh_id());
     all.extend([
@@ -119,8 +120,25 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         ("get_task", 404, get(format!("/api/v1/tasks/{stranger}"))),
         ("get_task_events", 400, get(format!("/api/v1/tasks/{id}/events?no_such_parameter=1"))),
         ("get_task_events", 404, get(format!("/api/v1/tasks/{stranger}/events"))),
+        ("get_task_stdout", 404, get(format!("/api/v1/tasks/{stranger}/stdout"))),
+        ("get_task_stderr", 404, get(format!("/api/v1/tasks/{stranger}/stderr"))),
     ]);
+    let part = |stream: &str| get(format!("/api/v1/tasks/{}/{stream}", ended[1])).header("range", "bytes=1-2");
+    all.extend([("get_task_stdout", 206, part("stdout")), ("get_task_stderr", 206, part("stderr"))]);
     Ok(all)
+}
+
+fn outputs(id: &str) -> Vec<(&'static str, u16, Call)> {
+    let each = |(operation, stream): (&'static str, &str)| {
+        let get = |query: &str| Call::new(Method::GET, &format!("/api/v1/tasks/{id}/{stream}{query}"));
+        [
+            (operation, 200, get("")),
+            (operation, 200, get("?follow=true&tail_lines=1")),
+            (operation, 400, get("?tail_lines=some")),
+            (operation, 416, get("").header("range", "bytes=1000000-")),
+        ]
+    };
+    [("get_task_stdout", "stdout"), ("get_task_stderr", "stderr")].into_iter().flat_map(each).collect()
 }
 
 fn kills(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {

@@ -39,6 +39,28 @@ pub const FAULTS: &[Mutation] = &[
             it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
         }
     }),
+    request("a range of output is ignored", "raw.range", |it| {
+        it.headers.remove("range");
+    }),
+    answer("raw output is made text", "raw.verbatim", |it, _| {
+        if it.path.ends_with("/stdout") {
+            it.body = String::from_utf8_lossy(&it.body).into_owned().into_bytes();
+        }
+    }),
+    answer("a range that is behind the end is a part of nothing", "raw.range.behind-the-end", |it, _| {
+        if it.status == 416 {
+            it.status = 206;
+            it.body.clear();
+        }
+    }),
+    request("a follower gets what is there and no more", "raw.follow", |it| {
+        it.path = it.path.replace("?follow=true", "");
+    }),
+    request("who asks for the last lines gets all of them", "raw.tail", |it| {
+        if it.path.contains("tail_lines") {
+            it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
+        }
+    }),
     status("output that was cut is shown as whole", "output.cut", |it, _| {
         replace(it, "stdout_truncated", json!(false));
     }),
