@@ -231,7 +231,7 @@ impl TaskStatusResponse {
     }
 }
 
-fn duration_ms(state: &State) -> Option<u64> {
+pub(super) fn duration_ms(state: &State) -> Option<u64> {
     match state {
         State::Queued | State::Launching { .. } => None,
         State::Running(running) => Some(monotonic_ms().saturating_sub(running.started_monotonic_ms)),
@@ -248,7 +248,7 @@ fn monotonic_ms() -> u64 {
 
 impl ResourceUsage {
     /// `None` for a command that never ran.
-    fn of(outcome: &Outcome) -> Option<Self> {
+    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
         let duration_ms = outcome.duration_ms?;
         let task::Usage { user_cpu_ms, system_cpu_ms, max_rss_bytes, memory_peak_bytes } =
             outcome.usage.clone().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod growth;
 mod log;
 mod tail;
+pub mod text;
 
 pub use growth::{Growth, Watch};
 pub use log::Log;

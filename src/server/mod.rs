@@ -3,6 +3,7 @@
 
 mod accept;
 mod body;
+mod cursor;
 pub mod document;
 mod edge;
 mod events;
@@ -16,6 +17,7 @@ mod raw;
 mod routes;
 mod runtime;
 mod status;
+mod stream;
 mod submit;
 mod table;
 mod tap;

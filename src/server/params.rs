@@ -186,7 +186,8 @@ impl<'a> ApiExtractor<'a> for Wait {
     }
 }
 
-/// A header that may be there: the `x-execgo-owner` of a kill, `Range` and `If-Range` of output.
+/// A header that may be there: the `x-execgo-owner` of a kill, `Range` and `If-Range` of output, the
+/// `Last-Event-ID` of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Header(pub(super) Option<String>);
 

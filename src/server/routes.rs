@@ -13,7 +13,8 @@ use super::fault::Fault;
 use super::metrics::Exposition;
 use super::params::{Follow, Header, TailLines, Wait, WaitFor};
 use super::raw::{RawOutput, Wanted};
-use super::{Shared, document, events, health, kill, metrics, raw, runtime, status, submit};
+use super::stream::EventStream;
+use super::{Shared, document, events, health, kill, metrics, raw, runtime, status, stream, submit};
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
@@ -175,6 +176,23 @@ impl Api {
         let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stderr);
         let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
         raw::output(ctx.0, &task_id, wanted).await
+    }
+
+    /// Stream of a task
+    ///
+    /// Server-sent events: `output` (an `OutputPiece`), `event` (an `EventRecord`) and `status` (a `TaskRow`) as they come,
+    /// and last `end` (a `StreamEnd`). Who comes again with the `id` of what it has seen last gets what it has not seen.
+    #[oai(path = "/api/v1/tasks/:task_id/stream", method = "get", operation_id = "stream_task", tag = "Tag::Tasks")]
+    async fn stream_task(
+        &self,
+        ctx: Ctx<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// The `id` of what the client has seen last; without it the stream begins at the beginning.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header,
+    ) -> Answer<EventStream> {
+        stream::stream(ctx.0, &task_id, last_event_id.0).await
     }
 
     /// Identity of the runtime

@@ -5,6 +5,7 @@ mod contract;
 mod document;
 mod output;
 mod socket;
+mod stream;
 mod verbs;
 
 use std::sync::Arc;

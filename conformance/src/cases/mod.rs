@@ -24,6 +24,7 @@ mod runtime;
 mod sandbox;
 mod script;
 mod status;
+mod stream;
 mod submit;
 mod wait;
 
@@ -41,6 +42,7 @@ pub fn all() -> Vec<&'static Case> {
         script::CASES,
         output::CASES,
         raw::CASES,
+        stream::CASES,
         outcomes::CASES,
         status::CASES,
         events::CASES,

@@ -362,6 +362,7 @@ fn parameter(parameter: &mut Value) {
         Some("follow") => parameter["example"] = json!(true),
         Some("Range") => parameter["example"] = json!("bytes=0-1023"),
         Some("If-Range") => parameter["example"] = json!("\"6-18c2f0a1b2c3d4e5\""),
+        Some("Last-Event-ID") => parameter["example"] = json!("17.4096.0.12.9"),
         Some("wait_for") => parameter["example"] = json!("change"),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}

@@ -30,7 +30,7 @@ const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down
 pub(super) fn of(operation_id: &str) -> &'static [Failure] {
     match operation_id {
         "submit_task" => &[REFUSED, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE],
-        "get_task" | "get_task_events" => &[INVALID, FROM_TASK, NO_TASK, INTERNAL, UNAVAILABLE],
+        "get_task" | "get_task_events" | "stream_task" => &[INVALID, FROM_TASK, NO_TASK, INTERNAL, UNAVAILABLE],
         "get_task_stdout" | "get_task_stderr" => &[INVALID, FROM_TASK, NO_TASK, BEHIND_THE_END, INTERNAL, UNAVAILABLE],
         "kill_task" => &[INVALID, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, INTERNAL, UNAVAILABLE],
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => &[INVALID, FROM_TASK, INTERNAL],

@@ -257,6 +257,21 @@ async fn a_stop_breaks_a_follow_off_so_that_it_does_not_look_whole() {
 }
 
 #[tokio::test]
+async fn a_stop_or_a_client_that_leaves_ends_a_stream_without_the_event_of_the_end() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let (mut stream, id) = follow(&server, "/api/v1/tasks/t/stream").await;
+    drop(stream);
+    eventually(|| !server.fake.waits_for(&id)).await;
+    stream = connect(&server).await;
+    stream.write_all(head("GET", "/api/v1/tasks/t/stream", "").as_bytes()).await.expect("sends");
+    eventually(|| server.fake.waits_for(&id)).await;
+    server.shutdown.cancel();
+    let rest = rest(&mut stream).await;
+    assert!(!rest.contains("event: end") && rest.ends_with(LAST_CHUNK), "{rest:?}");
+    tokio::time::timeout(DEADLINE, server.served).await.expect("stops").expect("no panic").expect("no error");
+}
+
+#[tokio::test]
 async fn the_head_of_output_says_how_much_there_is() {
     let server = live("127.0.0.1:0", Rules::default()).await;
     drop(follow(&server, FOLLOW).await);

@@ -88,6 +88,7 @@ fn paths() -> impl Strategy<Value = String> {
             "kill",
             "events",
             "stdout",
+            "stream",
             "..",
             ".",
             ""

@@ -56,6 +56,18 @@ pub const FAULTS: &[Mutation] = &[
     request("a follower gets what is there and no more", "raw.follow", |it| {
         it.path = it.path.replace("?follow=true", "");
     }),
+    request("who comes again to a stream gets everything again", "stream.resumed", |it| {
+        it.headers.remove("last-event-id");
+    }),
+    answer("a stream has no end", "stream.story", |it, _| {
+        each_event(it, |event| (!event.contains("event: end")).then(|| event.to_owned()));
+    }),
+    answer("a stream loses a piece of output", "stream.output", |it, _| {
+        each_event(it, |event| (!event.contains("event: output")).then(|| event.to_owned()));
+    }),
+    answer("bytes are told as text that they are not", "stream.bytes", |it, _| {
+        each_event(it, |event| Some(event.replace("\"encoding\":\"base64\"", "\"encoding\":\"utf-8\"")));
+    }),
     request("who asks for the last lines gets all of them", "raw.tail", |it| {
         if it.path.contains("tail_lines") {
             it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
@@ -109,6 +121,15 @@ pub const FAULTS: &[Mutation] = &[
         });
     }),
 ];
+
+/// Of a stream: keeps what it gets back of each event.
+fn each_event(it: &mut Passing, alter: fn(&str) -> Option<String>) {
+    if it.path.ends_with("/stream") && it.status == 200 {
+        let text = String::from_utf8_lossy(&it.body);
+        let events: String = text.split_inclusive("\n\n").filter_map(alter).collect();
+        it.body = events.into_bytes();
+    }
+}
 
 /// Of a text: keeps what it gets back of each line.
 fn each_line(it: &mut Passing, alter: fn(&str) -> Option<String>) {
