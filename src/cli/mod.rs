@@ -1,11 +1,15 @@
 //! The command line: one verb a file. Verbs other than `serve` are clients; they know the server's answers as JSON
 //! only and pass on what they do not know.
 
+mod away;
 mod client;
 mod config;
 mod console;
 mod events;
+mod follow;
+mod interrupt;
 mod kill;
+mod logs;
 mod openapi;
 mod run;
 mod serve;
@@ -19,6 +23,7 @@ mod testing;
 mod tests;
 mod wait;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +33,7 @@ use console::Console;
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 2 refused by the server, server unreachable, bad usage.
 run and wait: 1 the task failed or was cancelled; 3 it had not ended when the timeout passed.
+run: 130 interrupted twice.
 config check: 1 a file is not valid.";
 
 /// Runs commands and scripts as durable tasks under limits, over HTTP, on one machine.
@@ -53,18 +59,26 @@ enum ClientVerb {
     Wait(wait::Wait),
     Kill(kill::Kill),
     Run(Box<run::Run>),
+    Logs(logs::Logs),
     Events(events::Events),
     Config(config::Config),
     Openapi(openapi::OpenApi),
 }
 
-/// Where the server is and how its answer is shown; every client verb takes these.
+/// Where the server is.
 #[derive(Args, Debug)]
-struct Common {
+struct At {
     /// Base address of the server; it is contacted directly, whatever HTTP_PROXY says
     #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
     #[arg(hide_env_values = true)]
     server: String,
+}
+
+/// Where the server is and how its answer is shown; the verbs that print one answer take these.
+#[derive(Args, Debug)]
+struct Common {
+    #[command(flatten)]
+    at: At,
 
     /// json: the server's answer as it came; text: for people
     #[arg(long, value_enum, default_value_t = Output::Json)]
@@ -77,9 +91,15 @@ enum Output {
     Text,
 }
 
-impl Common {
+impl At {
     fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::new(&self.server)?)
+    }
+}
+
+impl Common {
+    fn client(&self) -> anyhow::Result<Client> {
+        self.at.client()
     }
 }
 
@@ -111,7 +131,8 @@ pub fn main() -> ExitCode {
         Verb::Serve(serve) => serve.start(),
         Verb::Client(verb) => {
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            ExitCode::from(verb.run(&mut Console::new(&mut out, &mut err)).code())
+            let for_people = out.is_terminal();
+            ExitCode::from(verb.run(&mut Console::new(&mut out, &mut err).for_people(for_people)).code())
         }
     }
 }
@@ -124,6 +145,7 @@ impl ClientVerb {
             Self::Wait(verb) => verb.run(console),
             Self::Kill(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
+            Self::Logs(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),
             Self::Openapi(verb) => verb.run(console),
