@@ -6,7 +6,9 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
 
-use super::status::{Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse, duration_ms};
+use super::status::{
+    Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse, duration_ms, shown_bytes,
+};
 use crate::task::{Task, Timestamp};
 
 /// A task as it stands, without its output, its plan and the places of its files.
@@ -85,8 +87,8 @@ impl TaskRow {
             pgid: running.map(|r| r.pgid),
             exit_code: outcome.and_then(|o| o.exit_code),
             exit_signal: outcome.and_then(|o| o.exit_signal),
-            stdout_truncated: stdout > limits.stdout_max_bytes,
-            stderr_truncated: stderr > limits.stderr_max_bytes,
+            stdout_truncated: stdout > shown_bytes(limits.stdout_max_bytes),
+            stderr_truncated: stderr > shown_bytes(limits.stderr_max_bytes),
             error: outcome.and_then(|o| o.error.as_ref()).map(Into::into),
             usage: outcome.and_then(ResourceUsage::of),
             reservation: task.reserved_at().map(|_| task.demand().into()),
