@@ -139,19 +139,21 @@ async fn the_last_lines_are_found() {
     assert_eq!(both.fault().2, "tail_lines cannot be combined with the header Range");
 }
 
-/// The answer to a follow from which `steps` are seen.
-async fn followed(server: &Server, query: &str, headers: &[(&str, &str)], steps: impl Future<Output = ()>) -> Answer {
-    let path = format!("{STDOUT}?follow=true{query}");
-    let follow = async { tokio::time::timeout(std::time::Duration::from_secs(20), get(server, &path, headers)).await };
-    let (answer, ()) = tokio::join!(follow, steps);
-    answer.expect("it ends with the task")
+/// An answer whose beginning is decided, and whose body is still to come.
+async fn begun(server: &Server, query: &str, headers: &[(&str, &str)]) -> poem::Response {
+    let request = poem::Request::builder().uri_str(format!("{STDOUT}?follow=true{query}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    server.edge.answer(request.finish()).await
 }
 
-/// Lets the follower read what there is.
-async fn turn() {
-    for _ in 0..20 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+/// All of it; it ends with the task.
+async fn whole(response: poem::Response) -> Answer {
+    let whole = tokio::time::timeout(std::time::Duration::from_secs(20), Answer::of(response));
+    whole.await.expect("it ends with the task")
+}
+
+async fn followed(server: &Server, query: &str, headers: &[(&str, &str)]) -> Answer {
+    whole(begun(server, query, headers).await).await
 }
 
 #[tokio::test]
@@ -159,17 +161,17 @@ async fn a_follow_gives_what_is_there_and_what_comes_and_ends_with_the_task() {
     let server = Server::new();
     let id = running(&server).await;
     write(&server, "stdout.log", "0\n1\n");
+    let response = begun(&server, "", &[]).await;
     let steps = async {
-        turn().await;
         write(&server, "stdout.log", "2\n");
-        turn().await;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         write(&server, "stdout.log", "3\n");
         server.fake.finish(&id, 0);
     };
-    let answer = followed(&server, "", &[], steps).await;
+    let (answer, ()) = tokio::join!(whole(response), steps);
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "0\n1\n2\n3\n"));
     assert_eq!(header(&answer, "content-length"), "", "nobody knows how much will come");
-    assert_eq!(followed(&server, "&tail_lines=2", &[], turn()).await.text, "2\n3\n", "also of an ended task");
+    assert_eq!(followed(&server, "&tail_lines=2", &[]).await.text, "2\n3\n", "also of an ended task");
 }
 
 #[tokio::test]
@@ -177,27 +179,19 @@ async fn a_follow_begins_where_it_is_told_also_behind_the_end() {
     let server = Server::new();
     let id = running(&server).await;
     write(&server, "stdout.log", "0123");
-    let answers = async {
-        tokio::join!(
-            followed(&server, "", &[("range", "bytes=2-")], turn()),
-            followed(&server, "", &[("range", "bytes=4-")], turn()),
-            followed(&server, "", &[("range", "bytes=6-7")], turn()),
-            followed(&server, "&tail_lines=0", &[], turn()),
-        )
-    };
-    let steps = async {
-        turn().await;
-        turn().await;
-        write(&server, "stdout.log", "456789");
-        server.fake.finish(&id, 0);
-    };
-    let ((middle, end, beyond, tail), ()) = tokio::join!(answers, steps);
+    let middle = begun(&server, "", &[("range", "bytes=2-")]).await;
+    let end = begun(&server, "", &[("range", "bytes=4-")]).await;
+    let beyond = begun(&server, "", &[("range", "bytes=6-7")]).await;
+    let tail = begun(&server, "&tail_lines=0", &[]).await;
+    write(&server, "stdout.log", "456789");
+    server.fake.finish(&id, 0);
+    let (middle, end, beyond, tail) = tokio::join!(whole(middle), whole(end), whole(beyond), whole(tail));
     assert_eq!((middle.status.as_u16(), middle.text.as_str()), (206, "23456789"));
     assert_eq!(header(&middle, "content-range"), "bytes 2-9007199254740991/*");
     assert_eq!((end.status.as_u16(), end.text.as_str()), (206, "456789"));
     assert_eq!((beyond.text.as_str(), header(&beyond, "content-range")), ("67", "bytes 6-7/*"));
     assert_eq!((tail.status.as_u16(), tail.text.as_str(), header(&tail, "x-execgo-offset")), (200, "456789", "4"));
-    let late = followed(&server, "", &[("range", "bytes=10-")], turn()).await;
+    let late = followed(&server, "", &[("range", "bytes=10-")]).await;
     assert_eq!((late.fault().0, header(&late, "content-range")), (416, "bytes */10"), "nothing comes any more");
 }
 
@@ -205,22 +199,19 @@ async fn a_follow_begins_where_it_is_told_also_behind_the_end() {
 async fn a_follow_waits_for_the_start_and_ends_when_there_is_none() {
     let server = Server::new();
     let id = server.accept("t").await;
+    let response = begun(&server, "", &[]).await;
     let steps = async {
-        turn().await;
         std::fs::create_dir_all(server.dir.path().join("tasks/t")).expect("a directory");
         write(&server, "stdout.log", "");
         server.fake.start(&id);
-        turn().await;
         write(&server, "stdout.log", "first");
-        turn().await;
         server.fake.finish(&id, 0);
     };
-    assert_eq!(followed(&server, "", &[], steps).await.text, "first");
+    let (answer, ()) = tokio::join!(whole(response), steps);
+    assert_eq!(answer.text, "first");
     let server = Server::new();
     server.accept("t").await;
-    let kill = async {
-        turn().await;
-        server.post("/api/v1/tasks/t/kill", "{}").await;
-    };
-    assert_eq!(followed(&server, "", &[], kill).await.text, "");
+    let response = begun(&server, "", &[]).await;
+    server.post("/api/v1/tasks/t/kill", "{}").await;
+    assert_eq!(whole(response).await.text, "");
 }

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Bytes;
 use poem::http::Method;
 use serde_json::{Value, json};
 
@@ -20,17 +23,42 @@ struct Told {
     data: Value,
 }
 
-fn read(answer: &Answer) -> Vec<Told> {
-    assert_eq!(answer.headers["content-type"], "text/event-stream", "{}", answer.text);
-    let blocks = answer.text.split_terminator("\n\n").filter(|block| !block.starts_with(':'));
-    let told = blocks.map(|block| {
+impl Told {
+    fn read(block: &str) -> Self {
         let lines: Vec<&str> = block.split('\n').collect();
         let [name, id, data] = lines[..] else { panic!("{block}") };
         let field = |line: &str, name: &str| line.strip_prefix(name).expect(name).to_owned();
         let data = serde_json::from_str(&field(data, "data: ")).expect("JSON");
-        Told { name: field(name, "event: "), id: field(id, "id: "), data }
-    });
-    told.collect()
+        Self { name: field(name, "event: "), id: field(id, "id: "), data }
+    }
+}
+
+fn read(answer: &Answer) -> Vec<Told> {
+    assert_eq!(answer.headers["content-type"], "text/event-stream", "{}", answer.text);
+    answer.text.split_terminator("\n\n").filter(|block| !block.starts_with(':')).map(Told::read).collect()
+}
+
+/// A stream, read event by event.
+struct Live(BoxBody<Bytes, std::io::Error>);
+
+impl Live {
+    async fn open(server: &Server) -> Self {
+        let request = poem::Request::builder().uri_str(STREAM).finish();
+        Self(server.edge.answer(request).await.into_body().into())
+    }
+
+    /// Each comes in a piece of its own.
+    async fn next(&mut self) -> Told {
+        let frame = tokio::time::timeout(Duration::from_secs(20), self.0.frame()).await.expect("told in time");
+        let bytes = frame.expect("not the end").expect("whole").into_data().expect("data");
+        Told::read(std::str::from_utf8(&bytes).expect("text").trim_end())
+    }
+
+    async fn expect(&mut self, story_of: &[&str]) {
+        for expected in story_of {
+            assert_eq!(story(&[self.next().await]), [*expected]);
+        }
+    }
 }
 
 async fn told(server: &Server, last: Option<&str>) -> Vec<Told> {
@@ -63,13 +91,6 @@ fn write(server: &Server, stream: &str, bytes: &[u8]) {
     let path = server.dir.path().join(format!("tasks/t/{stream}.log"));
     let file = std::fs::File::options().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(bytes)).expect("written");
-}
-
-/// Lets the client read what there is.
-async fn turn() {
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 #[tokio::test]
@@ -131,35 +152,19 @@ async fn whoever_comes_again_gets_the_rest_and_nothing_twice() {
 async fn what_happens_is_told_as_it_happens() {
     let server = Server::new();
     let id = server.accept("t").await;
-    let steps = async {
-        turn().await;
-        std::fs::create_dir_all(server.dir.path().join("tasks/t")).expect("a directory");
-        write(&server, "stdout", b"");
-        server.fake.start(&id);
-        turn().await;
-        write(&server, "stdout", b"one");
-        turn().await;
-        write(&server, "stdout", b"two");
-        turn().await;
-        server.fake.finish(&id, 0);
-    };
-    let (told, ()) = tokio::join!(told(&server, None), steps);
-    let expected = [
-        "submitted",
-        "accepted",
-        "planned",
-        "status accepted",
-        "resource_reserved",
-        "started",
-        "status running",
-        "stdout@0 one",
-        "stdout@3 two",
-        "resource_released",
-        "finished",
-        "status success",
-        "end success",
-    ];
-    assert_eq!(story(&told), expected);
+    let mut live = Live::open(&server).await;
+    live.expect(&["submitted", "accepted", "planned", "status accepted"]).await;
+    std::fs::create_dir_all(server.dir.path().join("tasks/t")).expect("a directory");
+    write(&server, "stdout", b"");
+    server.fake.start(&id);
+    live.expect(&["resource_reserved", "started", "status running"]).await;
+    write(&server, "stdout", b"one");
+    live.expect(&["stdout@0 one"]).await;
+    write(&server, "stdout", b"two");
+    live.expect(&["stdout@3 two"]).await;
+    server.fake.finish(&id, 0);
+    live.expect(&["resource_released", "finished", "status success", "end success"]).await;
+    assert!(live.0.frame().await.is_none(), "nothing follows");
     assert!(!server.fake.waits_for(&id), "the subscription ended with the stream");
 }
 
@@ -168,29 +173,19 @@ async fn no_character_is_divided_and_what_is_no_text_is_base64() {
     let server = Server::new();
     let id = running(&server).await;
     let character = "日".as_bytes();
-    let steps = async {
-        write(&server, "stdout", b"a");
-        write(&server, "stdout", &character[..2]);
-        turn().await;
-        write(&server, "stdout", &character[2..]);
-        turn().await;
-        write(&server, "stdout", b"\xff\x00");
-        turn().await;
-        // Half a character is the last that comes.
-        write(&server, "stdout", &character[..2]);
-        turn().await;
-        server.fake.finish(&id, 0);
-    };
-    let (told, ()) = tokio::join!(told(&server, None), steps);
-    let output: Vec<(u64, &str, &str)> = told
-        .iter()
-        .filter(|t| t.name == "output")
-        .map(|t| {
-            let text = |name: &str| t.data[name].as_str().expect("text");
-            (t.data["offset"].as_u64().expect("a number"), text("data"), text("encoding"))
-        })
-        .collect();
-    assert_eq!(output, [(0, "a", "utf-8"), (1, "日", "utf-8"), (4, "/wA=", "base64"), (6, "5pc=", "base64")]);
+    let mut live = Live::open(&server).await;
+    while live.next().await.name != "status" {}
+    let piece = |offset: u64, data: &str, encoding: &str| json!({"stream": "stdout", "offset": offset, "data": data, "encoding": encoding});
+    write(&server, "stdout", &[b"a", &character[..2]].concat());
+    assert_eq!(live.next().await.data, piece(0, "a", "utf-8"));
+    write(&server, "stdout", &character[2..]);
+    assert_eq!(live.next().await.data, piece(1, "日", "utf-8"));
+    write(&server, "stdout", b"\xff\x00");
+    assert_eq!(live.next().await.data, piece(4, "/wA=", "base64"));
+    // Half a character is the last that comes.
+    write(&server, "stdout", &character[..2]);
+    server.fake.finish(&id, 0);
+    assert_eq!(live.next().await.data, piece(6, "5pc=", "base64"));
 }
 
 #[tokio::test]

@@ -121,22 +121,41 @@ async fn a_wait_ends_at_the_end_of_the_task_or_at_its_time() {
     assert_eq!(server.get("/api/v1/tasks/none?wait_ms=60000").await.status, 404, "at once");
 }
 
-/// The answer to a wait for `what`, and what it took; `step` happens meanwhile.
-async fn waited(server: &Server, what: &str, id: &TaskId, step: impl FnOnce()) -> (Value, Duration) {
+/// The answer to a wait for `what`, and what it took; `step` is done again and again, for nobody knows when the server has
+/// looked at how things are.
+async fn waited(server: &Server, what: &str, id: &TaskId, mut step: impl FnMut()) -> (Value, Duration) {
     let started = Instant::now();
-    let step = async {
-        let until = Instant::now() + Duration::from_secs(10);
+    let steps = async {
         while !server.fake.waits_for(id) {
-            assert!(Instant::now() < until, "nobody waits for {what}");
             tokio::task::yield_now().await;
         }
-        // The subscription comes first; then the task and its output are looked at.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        step();
+        loop {
+            step();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     };
     let path = format!("/api/v1/tasks/{id}?wait_ms=60000&wait_for={what}");
-    let (answer, ()) = tokio::join!(server.get(&path), step);
-    (answer.json(), started.elapsed())
+    tokio::select! {
+        answer = server.get(&path) => (answer.json(), started.elapsed()),
+        () = steps => unreachable!("the steps do not end"),
+    }
+}
+
+/// Done once, however often it is asked for.
+fn once(step: impl FnOnce()) -> impl FnMut() {
+    let mut step = Some(step);
+    move || {
+        if let Some(step) = step.take() {
+            step();
+        }
+    }
+}
+
+/// Appends, as the shim does.
+fn append(server: &Server, name: &str) {
+    let path = server.dir.path().join("tasks/t").join(name);
+    let file = std::fs::File::options().append(true).open(path);
+    std::io::Write::write_all(&mut file.expect("opened"), b"more").expect("written");
 }
 
 #[tokio::test]
@@ -148,7 +167,7 @@ async fn a_wait_ends_at_the_start_at_a_change_or_when_there_is_more_output() {
     for what in ["started", "output", "change", "terminal"] {
         assert_eq!(server.get(&path(what)).await.json()["status"], "accepted", "{what} does not come");
     }
-    let (status, took) = waited(&server, "started", &id, || drop(server.fake.start(&id))).await;
+    let (status, took) = waited(&server, "started", &id, once(|| drop(server.fake.start(&id)))).await;
     assert!(status["status"] == "running" && took < SOON, "{took:?}");
     // What is there at the time of the call does not count, the other stream does.
     log(&server, &id, "stdout.log", b"one");
@@ -156,10 +175,10 @@ async fn a_wait_ends_at_the_start_at_a_change_or_when_there_is_more_output() {
     for what in ["output", "change"] {
         assert_eq!(server.get(&path(what)).await.json()["stdout"], "one", "{what}");
     }
-    let write = || log(&server, &id, "stderr.log", b"two");
-    let (status, took) = waited(&server, "output", &id, write).await;
-    assert!(status["stderr"] == "two" && took < SOON, "{status} {took:?}");
-    let (status, took) = waited(&server, "change", &id, || drop(server.fake.finish(&id, 0))).await;
+    let (status, took) = waited(&server, "output", &id, || append(&server, "stderr.log")).await;
+    let more = status["stderr"].as_str().is_some_and(|text| text.starts_with("more"));
+    assert!(status["status"] == "running" && more && took < SOON, "{status} {took:?}");
+    let (status, took) = waited(&server, "change", &id, once(|| drop(server.fake.finish(&id, 0)))).await;
     assert!(status["status"] == "success" && took < SOON, "{took:?}");
     for what in ["started", "output", "change", "terminal"] {
         let asked = Instant::now();
@@ -173,13 +192,17 @@ async fn a_wait_ends_at_the_start_at_a_change_or_when_there_is_more_output() {
 async fn a_task_that_waits_for_its_start_has_output_when_it_writes() {
     let server = Server::new();
     let id = server.accept("t").await;
-    let (status, _) = waited(&server, "output", &id, || {
+    let mut start = once(|| {
         log(&server, &id, "stdout.log", b"");
         server.fake.start(&id);
-        log(&server, &id, "stdout.log", b"first");
-    })
-    .await;
-    assert_eq!((&status["status"], &status["stdout"]), (&json!("running"), &json!("first")));
+    });
+    let step = || {
+        start();
+        append(&server, "stdout.log");
+    };
+    let (status, took) = waited(&server, "output", &id, step).await;
+    let more = status["stdout"].as_str().is_some_and(|text| text.starts_with("more"));
+    assert!(status["status"] == "running" && more && took < Duration::from_secs(10), "{status} {took:?}");
 }
 
 #[tokio::test]
