@@ -82,6 +82,8 @@ pub struct Exchange {
     /// `Null` when the answer is no JSON.
     pub body: Value,
     pub text: String,
+    /// What `text` is read from; what is no text is replaced there.
+    pub bytes: Vec<u8>,
 }
 
 impl Call {
@@ -278,7 +280,8 @@ fn read(call: Call, answer: Result<Response<Body>, ureq::Error>) -> Result<Excha
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Ok(Exchange { call, status, headers, content_type, body, text: String::from_utf8_lossy(&bytes).into_owned() })
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Exchange { call, status, headers, content_type, body, text, bytes })
 }
 
 impl Exchange {
@@ -305,6 +308,12 @@ impl Exchange {
     /// `pointer` is a JSON pointer into the answer.
     pub fn expect_field(&self, pointer: &str, value: &Value) -> Outcome {
         self.expect(self.body.pointer(pointer) == Some(value), &format!("{pointer} is {value}"))
+    }
+
+    /// The value of a header, empty where there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The answer is a failure in the one form of every failure.

@@ -25,3 +25,4 @@ pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;
 pub use run::{Settings, start};
+pub use waiters::Subscription;

@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod body;
+mod cursor;
 pub mod document;
 mod doors;
 mod edge;
@@ -13,12 +14,16 @@ mod health;
 mod kill;
 mod metrics;
 mod params;
+mod range;
 mod rate;
+mod raw;
 mod routes;
 mod runtime;
 mod status;
+mod stream;
 mod submit;
 mod table;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +40,7 @@ use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
+use crate::output::Growth;
 use crate::store::Readers;
 use crate::task::Timestamp;
 
@@ -55,6 +61,8 @@ struct Shared {
     context: Context,
     listen_addr: SocketAddr,
     shutdown: CancellationToken,
+    /// Tells of output as it comes.
+    growth: Growth,
 }
 
 /// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
@@ -73,7 +81,7 @@ pub async fn serve(
         (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
     let sandbox = &context.config.sandbox;
     let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
-    let shared = Shared { context, listen_addr, shutdown: shutdown.clone() };
+    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), growth: Growth::start() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
     let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");

@@ -1,4 +1,4 @@
-//! Status, at once or at the end of the task.
+//! Status, at once or when something has happened to the task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +8,29 @@ use tokio::time::Instant;
 use super::Shared;
 use super::access::Caller;
 use super::fault::Fault;
+use super::params::WaitFor;
+use super::tap::Tap;
 use crate::api::TaskStatusResponse;
-use crate::task::{Task, TaskId};
+use crate::task::exit::OutputStream;
+use crate::task::{Status, Task, TaskId};
 
-/// The status now, or, when the task lives, at its end or after `wait`.
+/// The status now, or, when the task lives, when what is waited for has happened or after `wait`.
 pub(super) async fn status(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     by: &Caller,
     raw_id: &str,
     wait: Duration,
+    wait_for: WaitFor,
 ) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
     if wait.is_zero() {
         return read_rendered(shared, by, id).await;
     }
-    render(shared, read_at_end(shared, by, id, wait).await?).await
+    let task = match wait_for {
+        WaitFor::Terminal => read_at_end(shared, by, id, wait).await?,
+        WaitFor::Started | WaitFor::Output | WaitFor::Change => read_later(shared, by, id, wait, wait_for).await?,
+    };
+    render(shared, task).await
 }
 
 /// An id that cannot be one names no task.
@@ -30,7 +38,7 @@ pub(super) fn known_id(raw: &str) -> Result<TaskId, Fault> {
     TaskId::parse(raw).map_err(|_| Fault::NoTask(raw.chars().take(TaskId::MAX_LEN).collect()))
 }
 
-async fn read_at_end(shared: &Arc<Shared>, by: &Caller, id: TaskId, wait: Duration) -> Result<Task, Fault> {
+async fn read_at_end(shared: &Shared, by: &Caller, id: TaskId, wait: Duration) -> Result<Task, Fault> {
     let deadline = Instant::now() + wait;
     // Before the first look, so that no change falls between the look and the wait.
     let mut subscription = shared.context.dispatcher.subscribe(&id);
@@ -47,6 +55,88 @@ async fn read_at_end(shared: &Arc<Shared>, by: &Caller, id: TaskId, wait: Durati
             () = tokio::time::sleep_until(deadline) => return read(shared, by, id).await,
             () = shared.shutdown.cancelled() => return read(shared, by, id).await,
         }
+    }
+}
+
+async fn read_later(
+    shared: &Shared,
+    by: &Caller,
+    id: TaskId,
+    wait: Duration,
+    wait_for: WaitFor,
+) -> Result<Task, Fault> {
+    let deadline = Instant::now() + wait;
+    // Before the first look, so that no change falls between the look and the wait.
+    let mut subscription = shared.context.dispatcher.subscribe(&id);
+    let mut task = read(shared, by, id.clone()).await?;
+    let mut output = Output::of(shared, &id, wait_for).await?;
+    while !has_come(&task, wait_for) {
+        tokio::select! {
+            () = subscription.changed() => {
+                task = read(shared, by, id.clone()).await?;
+                output.open().await?;
+                if wait_for == WaitFor::Change {
+                    return Ok(task);
+                }
+            }
+            () = output.written() => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(task),
+            () = shared.shutdown.cancelled() => return Ok(task),
+        }
+        if output.has_grown()? {
+            // What it wrote may have been its last.
+            return read(shared, by, id).await;
+        }
+    }
+    Ok(task)
+}
+
+/// Nothing comes any more for a task that has ended.
+fn has_come(task: &Task, wait_for: WaitFor) -> bool {
+    task.status().is_terminal() || wait_for == WaitFor::Started && task.status() != Status::Accepted
+}
+
+/// The output of a task, for one who waits for more than there is; nothing for anybody else.
+struct Output(Option<[Tap; 2]>);
+
+impl Output {
+    async fn of(shared: &Shared, id: &TaskId, wait_for: WaitFor) -> Result<Self, Fault> {
+        if wait_for != WaitFor::Output {
+            return Ok(Self(None));
+        }
+        let mut taps = [OutputStream::Stdout, OutputStream::Stderr].map(|stream| Tap::new(shared, id, stream));
+        for tap in &mut taps {
+            tap.open().await?;
+            tap.offset = tap.length()?;
+        }
+        Ok(Self(Some(taps)))
+    }
+
+    /// A task that had not been started has its logs now.
+    async fn open(&mut self) -> Result<(), Fault> {
+        for tap in self.0.iter_mut().flatten() {
+            tap.open().await?;
+        }
+        Ok(())
+    }
+
+    async fn written(&mut self) {
+        match &mut self.0 {
+            Some([stdout, stderr]) => tokio::select! {
+                () = stdout.written() => {}
+                () = stderr.written() => {}
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    fn has_grown(&self) -> Result<bool, Fault> {
+        for tap in self.0.iter().flatten() {
+            if tap.length()? > tap.offset {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -16,5 +16,6 @@ mod output;
 mod retention;
 mod run_as;
 mod sandbox;
+mod stream;
 mod support;
 mod tasks;

@@ -18,12 +18,14 @@ mod plan;
 mod policy;
 mod protocol;
 mod queue;
+mod raw;
 mod refused;
 mod resources;
 mod runtime;
 mod sandbox;
 mod script;
 mod status;
+mod stream;
 mod submit;
 mod wait;
 
@@ -41,6 +43,8 @@ pub fn all() -> Vec<&'static Case> {
         command::CASES,
         script::CASES,
         output::CASES,
+        raw::CASES,
+        stream::CASES,
         outcomes::CASES,
         status::CASES,
         events::CASES,

@@ -125,6 +125,12 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         context.ended(id)?;
         all.push(("get_task", 200, get(format!("/api/v1/tasks/{id}"))));
         all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
+        all.extend(outputs(id));
+        let stream = get(format!("/api/v1/tasks/{id}/stream"));
+        all.push(("stream_task", 200, stream.clone()));
+        let told = context.client.send(stream.clone())?.text;
+        let last = told.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().map(str::to_owned);
+        all.extend(last.map(|last| ("stream_task", 204, stream.header("last-event-id", &last))));
     }
     let (id, stranger) = (&ended[0], context.fresh_id());
     all.extend([
@@ -133,8 +139,27 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         ("get_task", 404, get(format!("/api/v1/tasks/{stranger}"))),
         ("get_task_events", 400, get(format!("/api/v1/tasks/{id}/events?no_such_parameter=1"))),
         ("get_task_events", 404, get(format!("/api/v1/tasks/{stranger}/events"))),
+        ("get_task_stdout", 404, get(format!("/api/v1/tasks/{stranger}/stdout"))),
+        ("get_task_stderr", 404, get(format!("/api/v1/tasks/{stranger}/stderr"))),
+        ("stream_task", 400, get(format!("/api/v1/tasks/{id}/stream")).header("last-event-id", "none")),
+        ("stream_task", 404, get(format!("/api/v1/tasks/{stranger}/stream"))),
     ]);
+    let part = |stream: &str| get(format!("/api/v1/tasks/{}/{stream}", ended[1])).header("range", "bytes=1-2");
+    all.extend([("get_task_stdout", 206, part("stdout")), ("get_task_stderr", 206, part("stderr"))]);
     Ok(all)
+}
+
+fn outputs(id: &str) -> Vec<(&'static str, u16, Call)> {
+    let each = |(operation, stream): (&'static str, &str)| {
+        let get = |query: &str| Call::new(Method::GET, &format!("/api/v1/tasks/{id}/{stream}{query}"));
+        [
+            (operation, 200, get("")),
+            (operation, 200, get("?follow=true&tail_lines=1")),
+            (operation, 400, get("?tail_lines=some")),
+            (operation, 416, get("").header("range", "bytes=1000000-")),
+        ]
+    };
+    [("get_task_stdout", "stdout"), ("get_task_stderr", "stderr")].into_iter().flat_map(each).collect()
 }
 
 fn kills(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
