@@ -24,6 +24,8 @@ pub struct Supplies {
     network: Option<OwnedFd>,
     /// When the next one is made, if one is wanted.
     refill_at: Option<u64>,
+    /// How often the root was made.
+    edition: u64,
 }
 
 /// Of one launch.
@@ -38,30 +40,52 @@ impl Supplies {
     /// With the root of sandboxes in this directory, where the runtime's processes have their files.
     #[must_use]
     pub fn new(run_dir: &Path) -> Self {
-        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, refill_at: None }
+        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, refill_at: None, edition: 0 }
     }
 
-    /// What there is for this sandbox. All of it is here in memory, so that a forked shim has it too.
+    /// Sees to it that what this sandbox needs is here in memory, so that a forked shim has it too.
     ///
     /// # Errors
     /// The root of sandboxes cannot be made.
-    pub fn take(&mut self, request: &SandboxRequest) -> Result<Supply<'_>, LayoutError> {
+    pub fn prepare(&mut self, request: &SandboxRequest) -> Result<(), LayoutError> {
         if request.seccomp {
             seccomp::compile();
         }
         if request.rootfs.is_none() {
-            match &mut self.base {
+            let changed = match &mut self.base {
                 Some(base) => base.refresh()?,
-                None => self.base = Some(Base::make(&self.base_dir)?),
-            }
+                None => {
+                    self.base = Some(Base::make(&self.base_dir)?);
+                    true
+                }
+            };
+            self.edition += u64::from(changed);
         }
-        // One of a rootless runtime belongs to the task's own user namespace.
-        let wants_network = request.namespaces.net && request.uid.is_some();
+        Ok(())
+    }
+
+    /// Another number than before where what was forked before does not know the root as it is now.
+    #[must_use]
+    pub const fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// The root of sandboxes, from the first one on that shows the host.
+    #[must_use]
+    pub const fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
+    }
+
+    /// What there is for this sandbox, which was prepared for.
+    pub fn take(&mut self, request: &SandboxRequest) -> Supply<'_> {
+        // One of a rootless runtime belongs to the task's own user namespace. And where sandboxes are begun ahead, they
+        // have theirs.
+        let wants_network = request.namespaces.net && request.uid.is_some() && request.warm == 0;
         let network = if wants_network { self.network.take() } else { None };
         if wants_network {
             self.refill_at = Some(monotonic_ms().saturating_add(REFILL_AFTER_MS));
         }
-        Ok(Supply { base: self.base.as_ref(), network })
+        Supply { base: self.base.as_ref(), network }
     }
 
     /// Milliseconds until something is to be made, if there is something.

@@ -1,20 +1,21 @@
 //! The command's process: forked with everything ready, led through its steps, held back until its start is on record.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::prepare::Streams;
 use super::sequence::{has_init, steps};
 use super::step::{MAX_STEP_BYTES, Step, StepError};
-use crate::launcher::protocol::{LaunchRequest, SandboxRequest};
+use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::{Entry, GroupDir};
 use crate::sandbox::{self, Mounts, Supply};
-use crate::sys::fork::{Birthplace, SingleThreaded};
+use crate::sys::fork::{Birthplace, NamespaceFlags, SingleThreaded};
 use crate::sys::process::{self, End, Pid, Signal};
 use crate::sys::socket::{self, Blocking, Received};
 
 /// What the child exits with when a step fails; nobody looks at it.
-const STEP_FAILED_EXIT_CODE: i32 = 127;
+pub const STEP_FAILED_EXIT_CODE: i32 = 127;
 
 /// Bytes of the longest message that a failed step sends: its errno, whether it is the sandbox's, and its name.
 const FAILURE_BYTES: usize = 4 + 1 + MAX_STEP_BYTES;
@@ -73,7 +74,7 @@ pub fn spawn(
     } else {
         (None, None)
     };
-    let namespaces = request.sandbox.as_ref().map(SandboxRequest::flags).unwrap_or_default();
+    let namespaces = request.sandbox.as_ref().map(|sandbox| sandbox.shape().flags()).unwrap_or_default();
     let init_uid = request.sandbox.as_ref().and_then(|sandbox| sandbox.init_uid);
     let birthplace = Birthplace { namespaces, cgroup: of_first.as_ref().map(GroupDir::as_fd) };
     let made = single.clone_into(birthplace, &keep, move || match line {
@@ -89,6 +90,25 @@ pub fn spawn(
     Ok(Command { pid, pidfd, sync: Some(ours), init, mounts })
 }
 
+/// Makes the first process of a sandbox for a task that is not known yet, and gives `child` its ends of the two lines:
+/// of that to the command, and of its own.
+///
+/// # Errors
+/// Names the call that failed.
+pub fn spawn_ahead(
+    single: &SingleThreaded,
+    namespaces: NamespaceFlags,
+    child: impl FnOnce(OwnedFd, OwnedFd) -> i32,
+) -> Result<Command, StepError> {
+    let failed = |call: &'static str| move |error| StepError::new(call, error);
+    let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
+    let (init, line) = socket::pair().map_err(failed("socketpair"))?;
+    let keep = [theirs.as_raw_fd(), line.as_raw_fd()];
+    let made = single.clone_into(Birthplace { namespaces, cgroup: None }, &keep, move || child(theirs, line));
+    let (pid, pidfd) = made.map_err(failed("clone3"))?;
+    Ok(Command { pid, pidfd, sync: Some(ours), init: Some(init), mounts: process::mount_namespace(pid).ok() })
+}
+
 fn with_pidfd(pid: Pid, ours: OwnedFd) -> Result<Command, StepError> {
     match process::pidfd_open(pid) {
         Ok(pidfd) => Ok(Command { pid, pidfd, sync: Some(ours), init: None, mounts: None }),
@@ -102,7 +122,7 @@ fn with_pidfd(pid: Pid, ours: OwnedFd) -> Result<Command, StepError> {
 }
 
 /// Pid 1 of a sandbox: makes it, forks the command into it, and watches.
-fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd, uid: Option<u32>) -> i32 {
+pub fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: &OwnedFd, uid: Option<u32>) -> i32 {
     let fork = steps.iter().position(|step| matches!(step, Step::ForkCommand(_))).unwrap_or(steps.len());
     let rest = steps.split_off(fork);
     if !perform(&steps, sync.as_fd()) {
@@ -123,7 +143,7 @@ fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, line: 
         }
         Err(error) => {
             if let Some(step) = rest.first() {
-                tell_failure(step, &error, sync.as_fd());
+                tell(step, step.is_of_sandbox(), &error, sync.as_fd());
             }
             STEP_FAILED_EXIT_CODE
         }
@@ -137,23 +157,23 @@ fn run(steps: &[Step], sync: &OwnedFd) -> i32 {
 }
 
 /// Performs the steps; a failure is told to the shim.
-fn perform(steps: &[Step], sync: BorrowedFd<'_>) -> bool {
+pub fn perform(steps: &[Step], sync: BorrowedFd<'_>) -> bool {
     let mut mounts = Mounts::default();
     for step in steps {
         if let Err(error) = step.perform(sync, &mut mounts) {
-            tell_failure(step, &error, sync);
+            tell(step, step.is_of_sandbox(), &error, sync);
             return false;
         }
     }
     true
 }
 
-/// Allocates nothing: the limits of the task may hold already.
-fn tell_failure(step: &Step, error: &io::Error, sync: BorrowedFd<'_>) {
+/// Tells the shim of a failure. Allocates nothing: the limits of the task may hold already.
+pub fn tell(step: &dyn fmt::Display, in_sandbox: bool, error: &io::Error, sync: BorrowedFd<'_>) {
     let mut message = [0; FAILURE_BYTES];
     let (errno, rest) = message.split_at_mut(4);
     errno.copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_le_bytes());
-    rest[0] = u8::from(step.is_of_sandbox());
+    rest[0] = u8::from(in_sandbox);
     let mut name = &mut rest[1..];
     // A name that is too long is cut.
     let _ = write!(name, "{step}");
@@ -162,7 +182,7 @@ fn tell_failure(step: &Step, error: &io::Error, sync: BorrowedFd<'_>) {
     let _ = socket::send(sync, &message[..length], Blocking::Yes);
 }
 
-/// What [`tell_failure`] said.
+/// What [`tell`] said.
 fn told_failure(message: &[u8]) -> StepError {
     let Some((errno, [in_sandbox, name @ ..])) = message.split_first_chunk() else {
         return StepError::new("start the command", io::Error::from_raw_os_error(libc::EIO));
@@ -205,6 +225,12 @@ impl Command {
         };
         self.sync = None;
         Ok(launched)
+    }
+
+    /// The line to pid 1 of the sandbox, where there is one.
+    #[must_use]
+    pub fn init(&self) -> Option<BorrowedFd<'_>> {
+        self.init.as_ref().map(AsFd::as_fd)
     }
 
     /// Ends a child that was not told to go.

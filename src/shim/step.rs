@@ -42,6 +42,12 @@ impl StepError {
         Self { in_sandbox: true, ..self }
     }
 
+    /// The step, whether it is the sandbox's, and the error.
+    #[must_use]
+    pub fn parts(&self) -> (&str, bool, &io::Error) {
+        (&self.step, self.in_sandbox, &self.source)
+    }
+
     /// The exit of a task that never ran.
     #[must_use]
     pub fn into_status(self) -> ExitStatus {

@@ -1,5 +1,6 @@
 //! The life of one task, from the fork of its shim to its exit record.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -7,6 +8,7 @@ use super::prepare::prepare;
 use super::recorder::Recorder;
 use super::spawn::spawn;
 use super::step::StepError;
+use super::warm::Warm;
 use super::watch::Watch;
 use super::workspace::Workspace;
 use crate::launcher::outbox::Outbox;
@@ -14,6 +16,7 @@ use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::Supply;
 use crate::sandbox::cgroup::{self, Group};
 use crate::sys::fork::SingleThreaded;
+use crate::sys::process::Pid;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, fd, proc_stat, process};
 use crate::task::Timestamp;
@@ -32,10 +35,56 @@ pub fn run(
     lock: OwnedFd,
     reports: OwnedFd,
 ) -> i32 {
+    let origin = Origin::Supply(supply);
+    carry_out(single, Shim::begin(c"execgo-shim"), Task { request, origin, lock, reports })
+}
+
+/// What a shim does before it knows its task.
+#[derive(Debug)]
+pub struct Shim {
+    launcher: Option<Pid>,
+    signals: Signals,
+}
+
+/// What a shim is to do.
+#[derive(Debug)]
+pub struct Task<'a> {
+    pub request: &'a LaunchRequest,
+    pub origin: Origin<'a>,
+    pub lock: OwnedFd,
+    pub reports: OwnedFd,
+}
+
+/// Where the first process of the task comes from.
+#[derive(Debug)]
+pub enum Origin<'a> {
+    /// It is made, with this for a sandbox.
+    Supply(Supply<'a>),
+    /// It is pid 1 of a sandbox that was begun before, and gets the request as it came.
+    Warm(Warm, &'a [u8]),
+}
+
+impl Shim {
+    /// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
+    ///
+    /// # Errors
+    /// Names the call.
+    pub fn begin(name: &CStr) -> Result<Self, StepError> {
+        let launcher = process::getppid();
+        detach(name).map_err(|error| StepError::new("detach the shim", error))?;
+        let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
+        Ok(Self { launcher, signals: signals.map_err(|error| StepError::new("signalfd", error))? })
+    }
+}
+
+/// Carries a task out. Returns the exit code, as [`run`].
+#[must_use]
+pub fn carry_out(single: &SingleThreaded, shim: Result<Shim, StepError>, task: Task<'_>) -> i32 {
+    let Task { request, origin, lock, reports } = task;
     let mut recorder = Recorder::new(request, Outbox::new(reports));
     let mut lock = Some(lock);
-    let launcher = process::getppid();
-    let (exit, remains) = match start(single, request, supply, &mut lock, &mut recorder) {
+    let launcher = shim.as_ref().map_or_else(|_| process::getppid(), |shim| shim.launcher);
+    let (exit, remains) = match shim.and_then(|shim| start(single, shim, request, origin, &mut lock, &mut recorder)) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
             Ok((exit, remains)) => (exit, Some(remains)),
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
@@ -57,14 +106,12 @@ pub fn run(
 
 fn start(
     single: &SingleThreaded,
+    shim: Shim,
     request: &LaunchRequest,
-    supply: Supply<'_>,
+    origin: Origin<'_>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
 ) -> Result<Watch, StepError> {
-    detach().map_err(|error| StepError::new("detach the shim", error))?;
-    let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
-    let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
     recorder.open()?;
     let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
@@ -72,7 +119,10 @@ fn start(
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, supply, streams, entry)?;
+    let command = match origin {
+        Origin::Supply(supply) => spawn(single, request, supply, streams, entry)?,
+        Origin::Warm(warm, message) => warm.give(message, streams, entry)?,
+    };
     let started =
         running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
     let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
@@ -84,13 +134,12 @@ fn start(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, signals, command, outputs, cgroup, workspace))
+    Ok(Watch::new(request, running, shim.signals, command, outputs, cgroup, workspace))
 }
 
-/// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
-fn detach() -> io::Result<()> {
+fn detach(name: &CStr) -> io::Result<()> {
     process::new_group()?;
-    process::set_name(c"execgo-shim")?;
+    process::set_name(name)?;
     process::become_subreaper()?;
     // A panic message has nowhere to go: the launcher's standard error may be a terminal or a pipe that somebody waits
     // on, and a task may run for days.
