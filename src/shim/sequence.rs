@@ -96,6 +96,7 @@ pub fn own(
         // The kernel forgets it when the user changes.
         steps.push(Step::DieWithShim(process::getpid()));
     }
+    steps.push(Step::AwaitStart);
     // Limits come last, when nothing of ours can run into them any more but the exec.
     steps.push(Step::Limit(Limit::NoCore));
     steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
@@ -104,7 +105,7 @@ pub fn own(
     steps.extend(request.open_files.map(|count| Step::Limit(Limit::OpenFiles { count })));
     steps
         .extend(request.processes.map(|count| Step::Limit(Limit::Processes { count: count + own_processes(request) })));
-    steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
+    steps.push(Step::Exec(program(request)?));
     Ok(steps)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::prepare::Streams;
 use super::sequence::{has_init, steps};
@@ -45,7 +45,15 @@ pub enum Launched {
     Failed(StepError),
 }
 
-/// Forks the command's process, or the first of its sandbox. It runs up to its start and waits for [`Command::go`].
+/// How the command's process, while this one stands still, puts its start on record.
+pub struct StartRecord<'a> {
+    /// The journal, and the lock: whoever gets that finds the record, or a process that will never exec.
+    pub keep: [RawFd; 2],
+    pub write: &'a dyn Fn() -> Result<(), StepError>,
+}
+
+/// Makes the command's process, or the first of its sandbox. A plain process writes the start record and has exec'ed, or
+/// failed, when this returns; any other runs up to its start and waits for [`Command::go`].
 ///
 /// # Errors
 /// Names the call that failed.
@@ -55,6 +63,7 @@ pub fn spawn(
     supply: Supply<'_>,
     streams: Streams,
     entry: Entry,
+    record: &StartRecord<'_>,
 ) -> Result<Command, StepError> {
     let failed = |call: &'static str| move |error| StepError::new(call, error);
     let (ours, theirs) = socket::pair().map_err(failed("socketpair"))?;
@@ -62,10 +71,12 @@ pub fn spawn(
     let (of_first, of_command) = if has_init(request) { (None, directory) } else { (directory, None) };
     let steps = steps(request, supply, streams, gates, of_command)?;
     let mut keep: Vec<_> = steps.iter().filter_map(Step::descriptor).chain([theirs.as_raw_fd()]).collect();
-    if request.sandbox.is_none() && of_first.is_none() {
-        // Moved, so that the parent's copies are closed when fork returns.
-        let pid = single.fork(&keep, move || run(&steps, &theirs)).map_err(failed("fork"))?;
-        return with_pidfd(pid, ours);
+    if request.sandbox.is_none() && SingleThreaded::SHARES_MEMORY {
+        keep.extend(record.keep);
+        let directory = of_first.as_ref().map(GroupDir::as_fd);
+        let made = single.vfork(directory, &keep, &|| run(&steps, &theirs, record.write));
+        let call = || of_first.as_ref().map_or("vfork".to_owned(), ToString::to_string);
+        return with_pidfd(made.map_err(|error| StepError::new(call(), error))?, ours);
     }
     let (init, line) = if has_init(request) {
         let (init, line) = socket::pair().map_err(failed("socketpair"))?;
@@ -79,7 +90,7 @@ pub fn spawn(
     let birthplace = Birthplace { namespaces, cgroup: of_first.as_ref().map(GroupDir::as_fd) };
     let made = single.clone_into(birthplace, &keep, move || match line {
         Some(line) => run_init(single, steps, theirs, &line, init_uid),
-        None => run(&steps, &theirs),
+        None => run(&steps, &theirs, &|| await_go(&theirs)),
     });
     let (pid, pidfd) = made.map_err(|error| {
         let failed = StepError::new(of_first.as_ref().map_or("clone3".to_owned(), ToString::to_string), error);
@@ -135,7 +146,7 @@ pub fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, li
         _ => None,
     };
     // This process has nothing to do until the command has exec'ed.
-    match single.vfork(group, &keep, &|| run(&rest, &sync)) {
+    match single.vfork(group, &keep, &|| run(&rest, &sync, &|| await_go(&sync))) {
         Ok(command) => {
             // The streams and the line to the shim are the command's alone now.
             drop((rest, sync));
@@ -151,16 +162,33 @@ pub fn run_init(single: &SingleThreaded, mut steps: Vec<Step>, sync: OwnedFd, li
 }
 
 /// The child. Comes back only to fail.
-fn run(steps: &[Step], sync: &OwnedFd) -> i32 {
-    perform(steps, sync.as_fd());
+fn run(steps: &[Step], sync: &OwnedFd, await_start: &dyn Fn() -> Result<(), StepError>) -> i32 {
+    let at = steps.iter().position(|step| matches!(step, Step::AwaitStart)).unwrap_or(steps.len());
+    let (before, after) = steps.split_at(at);
+    if perform(before, sync.as_fd()) {
+        match await_start() {
+            Ok(()) => drop(perform(after, sync.as_fd())),
+            Err(error) => tell_error(&error, sync.as_fd()),
+        }
+    }
     STEP_FAILED_EXIT_CODE
+}
+
+fn await_go(sync: &OwnedFd) -> Result<(), StepError> {
+    let failed = |error| StepError::new(Step::AwaitStart, error);
+    let mut go = [0];
+    match socket::receive(sync.as_fd(), &mut go, Blocking::Yes).map_err(failed)? {
+        Received::Message(_) => Ok(()),
+        // The shim died or gave up, and nobody will read this error.
+        Received::End | Received::Cut => Err(failed(io::Error::from_raw_os_error(libc::ECANCELED))),
+    }
 }
 
 /// Performs the steps; a failure is told to the shim.
 pub fn perform(steps: &[Step], sync: BorrowedFd<'_>) -> bool {
     let mut mounts = Mounts::default();
     for step in steps {
-        if let Err(error) = step.perform(sync, &mut mounts) {
+        if let Err(error) = step.perform(&mut mounts) {
             tell(step, step.is_of_sandbox(), &error, sync);
             return false;
         }
@@ -180,6 +208,12 @@ pub fn tell(step: &dyn fmt::Display, in_sandbox: bool, error: &io::Error, sync: 
     let length = FAILURE_BYTES - name.len();
     // Fails only when the shim is gone.
     let _ = socket::send(sync, &message[..length], Blocking::Yes);
+}
+
+/// The same of an error with a step of its own.
+pub fn tell_error(error: &StepError, sync: BorrowedFd<'_>) {
+    let (step, in_sandbox, source) = error.parts();
+    tell(&step, in_sandbox, source, sync);
 }
 
 /// What [`tell`] said.

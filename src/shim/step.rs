@@ -3,14 +3,13 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, PipeWriter};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::program::Program;
 use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
 use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
-use crate::sys::socket::{self, Blocking, Received};
 use crate::sys::{fd, identity, memory, network, signal};
 use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
@@ -116,17 +115,17 @@ pub enum Step {
     Sandbox(SandboxStep),
     /// The process is pid 1 of a sandbox and forks the command's, into this group, which goes on with the rest.
     ForkCommand(Option<GroupDir>),
-    /// Until the start record is written. Everything that can fail comes before, but for the exec.
-    AwaitGo,
+    /// Until the start record is written. What can fail comes before, but for the exec.
+    AwaitStart,
     Exec(Program),
 }
 
 impl Step {
-    /// Performs the step; `shim` is the line to the shim. [`Self::ForkCommand`] is its caller's.
+    /// Performs the step. [`Self::ForkCommand`] and [`Self::AwaitStart`] are its caller's.
     ///
     /// # Errors
     /// Those of the one system call that the step is.
-    pub fn perform(&self, shim: BorrowedFd<'_>, mounts: &mut Mounts) -> io::Result<()> {
+    pub fn perform(&self, mounts: &mut Mounts) -> io::Result<()> {
         match self {
             Self::DieWithShim(pid) => process::die_with(*pid),
             Self::JoinCgroup(gate) => gate.enter(),
@@ -142,8 +141,7 @@ impl Step {
             Self::BecomeUser(RunAs { name: _, uid, gid, groups }) => identity::become_user(*uid, *gid, groups),
             Self::Limit(limit) => limit.apply(),
             Self::Sandbox(step) => step.perform(mounts),
-            Self::ForkCommand(_) => Ok(()),
-            Self::AwaitGo => await_go(shim),
+            Self::ForkCommand(_) | Self::AwaitStart => Ok(()),
             Self::Exec(program) => Err(program.exec()),
         }
     }
@@ -168,7 +166,7 @@ impl Step {
             | Self::BecomeUser(_)
             | Self::Limit(_)
             | Self::Sandbox(_)
-            | Self::AwaitGo
+            | Self::AwaitStart
             | Self::Exec(_) => None,
         }
     }
@@ -199,18 +197,9 @@ impl fmt::Display for Step {
             Self::Sandbox(step) => step.fmt(f),
             Self::ForkCommand(None) => f.write_str("fork in the sandbox"),
             Self::ForkCommand(Some(directory)) => directory.fmt(f),
-            Self::AwaitGo => f.write_str("wait for the start record"),
+            Self::AwaitStart => f.write_str("wait for the start record"),
             Self::Exec(program) => write!(f, "execve {program}"),
         }
-    }
-}
-
-fn await_go(shim: BorrowedFd<'_>) -> io::Result<()> {
-    let mut go = [0];
-    match socket::receive(shim, &mut go, Blocking::Yes)? {
-        Received::Message(_) => Ok(()),
-        // The shim died or gave up, and nobody will read this error.
-        Received::End | Received::Cut => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
     }
 }
 

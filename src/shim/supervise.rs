@@ -1,12 +1,13 @@
 //! The life of one task, from the fork of its shim to its exit record.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::prepare::prepare;
 use super::recorder::Recorder;
-use super::spawn::spawn;
+use super::spawn::{StartRecord, spawn};
 use super::step::StepError;
 use super::warm::Warm;
 use super::watch::Watch;
@@ -20,7 +21,7 @@ use crate::sys::process::Pid;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, fd, proc_stat, process};
 use crate::task::Timestamp;
-use crate::task::state::{LaunchId, Running};
+use crate::task::state::Running;
 
 /// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
 /// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
@@ -43,6 +44,7 @@ pub fn run(
 #[derive(Debug)]
 pub struct Shim {
     launcher: Option<Pid>,
+    own_start_ticks: u64,
     signals: Signals,
 }
 
@@ -73,7 +75,9 @@ impl Shim {
         let launcher = process::getppid();
         detach(name).map_err(|error| StepError::new("detach the shim", error))?;
         let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
-        Ok(Self { launcher, signals: signals.map_err(|error| StepError::new("signalfd", error))? })
+        let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
+        let stat = proc_stat::read_self().map_err(|error| StepError::new("read /proc/self/stat", error))?;
+        Ok(Self { launcher, own_start_ticks: stat.start_ticks, signals })
     }
 }
 
@@ -112,24 +116,49 @@ fn start(
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
 ) -> Result<Watch, StepError> {
-    recorder.open()?;
+    let journal = recorder.open()?.as_raw_fd();
     let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
     let workspace = limit.map(|bytes| Workspace::open(&request.task_dir.join("workspace"), bytes)).transpose()?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
+    let shim_pid = process::getpid().as_raw_pid();
+    let running = |pid| Running {
+        launch_id: request.launch_id,
+        shim_pid,
+        shim_start_ticks: shim.own_start_ticks,
+        pid: Pid::as_raw_pid(pid),
+        // The child makes itself the leader of a session and a group before it execs.
+        pgid: Pid::as_raw_pid(pid),
+        started_at: Timestamp::now(),
+        started_monotonic_ms: clock::monotonic_ms(),
+    };
+    // By the command's process, in our memory.
+    let started = Cell::new(None);
+    let write = || {
+        let running = running(process::getpid());
+        recorder.started(&running)?;
+        started.set(Some(running));
+        Ok(())
+    };
     let command = match origin {
-        Origin::Supply(supply) => spawn(single, request, supply, streams, entry)?,
+        Origin::Supply(supply) => {
+            let keep = [journal, lock.as_ref().map_or(journal, AsRawFd::as_raw_fd)];
+            spawn(single, request, supply, streams, entry, &StartRecord { keep, write: &write })?
+        }
         Origin::Warm(warm, message) => warm.give(message, streams, entry)?,
     };
-    let started =
-        running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
-    let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
-        Ok(running) => running,
-        Err(error) => {
-            command.abandon();
-            return Err(error);
+    let running = match started.take() {
+        Some(running) => running,
+        // It waits for its go, or has failed.
+        None => {
+            let running = running(command.pid);
+            if let Err(error) = recorder.started(&running) {
+                command.abandon();
+                return Err(error);
+            }
+            running
         }
     };
     *lock = None;
@@ -145,17 +174,4 @@ fn detach(name: &CStr) -> io::Result<()> {
     // on, and a task may run for days.
     fd::dup2_stderr(io::stdin())?;
     Ok(())
-}
-
-fn running(launch_id: LaunchId, pid: process::Pid) -> io::Result<Running> {
-    Ok(Running {
-        launch_id,
-        shim_pid: process::getpid().as_raw_pid(),
-        shim_start_ticks: proc_stat::read_self()?.start_ticks,
-        pid: pid.as_raw_pid(),
-        // The child makes itself the leader of a session and a group before it execs.
-        pgid: pid.as_raw_pid(),
-        started_at: Timestamp::now(),
-        started_monotonic_ms: clock::monotonic_ms(),
-    })
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::prepare::Streams;
 use super::sequence;
 use super::spare::MESSAGE_BYTES;
-use super::spawn::{Command, Launched, STEP_FAILED_EXIT_CODE, perform, run_init, spawn_ahead, tell};
+use super::spawn::{Command, Launched, STEP_FAILED_EXIT_CODE, perform, run_init, spawn_ahead, tell_error};
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::Entry;
@@ -73,8 +73,7 @@ fn be_first(single: &SingleThreaded, ahead: &[Step], base: &Base, sync: OwnedFd,
     match own_steps(&message[..length], base, descriptors) {
         Ok((steps, uid)) => run_init(single, steps, sync, line, uid),
         Err(error) => {
-            let (step, in_sandbox, source) = error.parts();
-            tell(&step, in_sandbox, source, sync.as_fd());
+            tell_error(&error, sync.as_fd());
             STEP_FAILED_EXIT_CODE
         }
     }
