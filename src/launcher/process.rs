@@ -141,8 +141,7 @@ fn is_shim<'a>(shims: &'a HashMap<Pid, Charge>, spares: &'a Spares) -> impl Fn(P
 impl LauncherProcess {
     fn serve(mut self) -> Result<(), LauncherError> {
         loop {
-            let due = [self.orphans.next_round_in(), self.supplies.refill_in(), self.spares.due_in()];
-            let due = due.into_iter().flatten().min();
+            let due = [self.orphans.next_round_in(), self.spares.due_in()].into_iter().flatten().min();
             let timeout = if self.frames.is_ready() { Some(0) } else { due };
             let interests = [
                 Some(Interest::read(self.requests.as_fd())),
@@ -169,8 +168,7 @@ impl LauncherProcess {
                 // One for each turn, so that the server's death and the ends of shims are seen in between.
                 self.launch_next()?;
             } else if !requests.read {
-                self.supplies.refill(&self.single);
-                self.spares.refill(&self.single, &self.outbox, &self.supplies);
+                self.spares.refill(&self.single, &self.outbox, &mut self.supplies);
             } else if !self.frames.fill(&self.requests).map_err(call("read requests"))? {
                 return self.on_server_gone();
             }
@@ -261,7 +259,7 @@ impl LauncherProcess {
             match process::reap_any().map_err(call("wait"))? {
                 Reaped::None | Reaped::NoChildren => return Ok(()),
                 Reaped::Child(pid, end) => match (self.shims.remove(&pid), end) {
-                    (Some(_), End::Exited(0)) => {}
+                    (Some(_), End::Exited(0)) => self.spares.on_task_end(),
                     (Some(charge), end) => self.orphans.adopt(charge, end),
                     (None, _) if self.spares.on_ended(pid) => {}
                     (None, _) => self.orphans.on_reaped(),

@@ -15,8 +15,10 @@ use crate::sys::socket;
 
 /// Without a sandbox. One for each client that waits for its task before it sends the next.
 const PLAIN: usize = 1;
-/// So long after a launch: not while the task begins, which needs the processors, and before the next is asked for.
-const REFILL_AFTER_MS: u64 = 2;
+/// So long after the end of a task, when whoever waited for it has had his turn; and after a launch at the latest, since a
+/// task may run for days. Not at once: what waits for no task must not keep one from the processors.
+const AFTER_END_MS: u64 = 1;
+const AFTER_LAUNCH_MS: u64 = 10;
 /// Without a launch. What nobody needs is given back, with the host's files that a begun sandbox keeps open.
 const KEPT_FOR_MS: u64 = 60_000;
 
@@ -73,10 +75,16 @@ impl Spares {
     /// A task was launched, in whatever way: more like it are expected.
     pub fn on_launch(&mut self, sandbox: Option<&SandboxRequest>) {
         self.launched_at = monotonic_ms();
-        self.refill_at = Some(self.launched_at.saturating_add(REFILL_AFTER_MS));
+        self.refill_at = Some(self.launched_at.saturating_add(AFTER_LAUNCH_MS));
         if let Some(sandbox) = sandbox {
             self.wanted = sandbox.can_be_warm().then(|| (sandbox.shape(), sandbox.warm));
         }
+    }
+
+    /// A task has ended.
+    pub fn on_task_end(&mut self) {
+        let soon = monotonic_ms().saturating_add(AFTER_END_MS);
+        self.refill_at = self.refill_at.map(|at| at.min(soon));
     }
 
     /// A child of the launcher has ended; says whether it was one of these.
@@ -109,9 +117,9 @@ impl Spares {
         self.refill_at.into_iter().chain(drop_at).min().map(|at| at.saturating_sub(monotonic_ms()))
     }
 
-    /// Forks one shim that is missing, if it is time for it; or lets all go when they were not needed for long. To be
-    /// called when there is nothing else to do.
-    pub fn refill(&mut self, single: &SingleThreaded, outbox: &Outbox, supplies: &Supplies) {
+    /// Makes what the next task needs, if it is time for it: one thing at a time, for a request may have come meanwhile. Or
+    /// lets all go when it was not needed for long. To be called when there is nothing else to do.
+    pub fn refill(&mut self, single: &SingleThreaded, outbox: &Outbox, supplies: &mut Supplies) {
         let now = monotonic_ms();
         if now >= self.launched_at.saturating_add(KEPT_FOR_MS) {
             *self = Self { launched_at: self.launched_at, ..Self::default() };
@@ -120,13 +128,14 @@ impl Spares {
         if self.refill_at.is_none_or(|at| now < at) {
             return;
         }
+        supplies.refill(single);
         let edition = supplies.edition();
         self.ready.retain(|spare| spare.edition == edition);
         let count = |shape| self.ready.iter().filter(|spare| spare.shape == shape).count();
         let warm = self.wanted.filter(|(shape, wanted)| count(Some(*shape)) < usize::try_from(*wanted).unwrap_or(0));
         let missing = if count(None) < PLAIN { Some(None) } else { warm.map(|(shape, _)| Some(shape)) };
         let made = missing.is_some_and(|shape| self.fork(single, outbox, supplies, shape).is_some());
-        // One at a time, for a request may have come meanwhile. One that cannot be made is none that must be.
+        // One that cannot be made is none that must be.
         self.refill_at = made.then_some(now);
     }
 

@@ -7,12 +7,8 @@ use super::base::{BASE_NAME, Base};
 use super::layout::LayoutError;
 use super::request::SandboxRequest;
 use super::seccomp;
-use crate::sys::clock::monotonic_ms;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::network;
-
-/// So long after a launch: not while the sandbox is made, which needs the processors, and before the next is asked for.
-const REFILL_AFTER_MS: u64 = 2;
 
 /// Of one launcher.
 #[derive(Debug)]
@@ -22,8 +18,8 @@ pub struct Supplies {
     base_dir: PathBuf,
     /// A network that no task has had, from the first sandbox on that has one of its own.
     network: Option<OwnedFd>,
-    /// When the next one is made, if one is wanted.
-    refill_at: Option<u64>,
+    /// The last sandbox had one of its own.
+    wants_network: bool,
     /// How often the root was made.
     edition: u64,
 }
@@ -40,7 +36,7 @@ impl Supplies {
     /// With the root of sandboxes in this directory, where the runtime's processes have their files.
     #[must_use]
     pub fn new(run_dir: &Path) -> Self {
-        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, refill_at: None, edition: 0 }
+        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, wants_network: false, edition: 0 }
     }
 
     /// Sees to it that what this sandbox needs is here in memory, so that a forked shim has it too.
@@ -82,23 +78,13 @@ impl Supplies {
         // have theirs.
         let wants_network = request.namespaces.net && request.uid.is_some() && request.warm == 0;
         let network = if wants_network { self.network.take() } else { None };
-        if wants_network {
-            self.refill_at = Some(monotonic_ms().saturating_add(REFILL_AFTER_MS));
-        }
+        self.wants_network = wants_network;
         Supply { base: self.base.as_ref(), network }
     }
 
-    /// Milliseconds until something is to be made, if there is something.
-    #[must_use]
-    pub fn refill_in(&self) -> Option<u64> {
-        self.refill_at.map(|at| at.saturating_sub(monotonic_ms()))
-    }
-
-    /// Makes what the last sandbox has taken, for the next, if it is time for it. To be called when there is nothing else
-    /// to do.
+    /// Makes what the last sandbox has taken, for the next. To be called when there is nothing else to do.
     pub fn refill(&mut self, single: &SingleThreaded) {
-        if self.refill_in() == Some(0) {
-            self.refill_at = None;
+        if self.wants_network {
             // Without it the sandbox makes its own, and tells why it cannot.
             self.network = self.network.take().or_else(|| network::made_ahead(single).ok());
         }
