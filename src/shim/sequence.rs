@@ -41,6 +41,7 @@ pub fn steps(
         steps.extend(ahead.into_iter().map(Step::Sandbox));
     } else {
         steps.push(Step::DieWithShim(process::getpid()));
+        steps.push(Step::DieIn(request.wall_time_ms.saturating_add(request.grace_ms)));
         steps.extend(gates.drain(..).map(Step::JoinCgroup));
         // With the host's /proc, for not every sandbox without a pid namespace has one.
         steps.extend([Step::NewSession, Step::OfferAsVictim]);

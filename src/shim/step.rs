@@ -10,7 +10,7 @@ use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
 use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
-use crate::sys::{fd, identity, memory, network, signal};
+use crate::sys::{fd, identity, memory, network, signal, timer};
 use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
@@ -95,6 +95,8 @@ impl From<CgroupError> for StepError {
 #[derive(Debug)]
 pub enum Step {
     DieWithShim(Pid),
+    /// Unless it has exec'ed by then: its shim may stand still until it has.
+    DieIn(u64),
     JoinCgroup(Gate),
     NewSession,
     /// Of the sandbox's pid 1, whom no session needs: one costs the kernel a group of its scheduler.
@@ -128,6 +130,8 @@ impl Step {
     pub fn perform(&self, mounts: &mut Mounts) -> io::Result<()> {
         match self {
             Self::DieWithShim(pid) => process::die_with(*pid),
+            // Without it a process whose exec hangs stays until the file system answers.
+            Self::DieIn(millis) => timer::kill_unless_execed_in(*millis).or(Ok(())),
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
             Self::NewGroup => process::new_group(),
@@ -157,6 +161,7 @@ impl Step {
             Self::EnterNetwork(network) => Some(network.as_raw_fd()),
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
+            | Self::DieIn(_)
             | Self::NewSession
             | Self::NewGroup
             | Self::OfferAsVictim
@@ -182,6 +187,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
+            Self::DieIn(_) => f.write_str("timer_create"),
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
             Self::NewGroup => f.write_str("setpgid"),

@@ -21,5 +21,6 @@ pub mod signal;
 pub mod sock_diag;
 pub mod socket;
 pub mod socket_holder;
+pub mod timer;
 #[cfg(target_arch = "x86_64")]
 mod vfork;
