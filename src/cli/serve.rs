@@ -192,6 +192,7 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
             grace_ms: config.execution.termination_grace_ms,
             cgroups: cgroups.instance.clone(),
             sandbox_uids: (config.sandbox.uid_base, config.sandbox.uid_count),
+            warm_sandboxes: config.sandbox.warm_sandboxes,
             // A variable that is no UTF-8 cannot be one of the five that tasks get.
             inherited_env: inherited_env(
                 std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),

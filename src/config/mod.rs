@@ -152,6 +152,8 @@ pub struct Sandbox {
     /// The first of the users that sandboxes get where the runtime is root: pid 1's; the others are for tasks.
     pub uid_base: u32,
     pub uid_count: u32,
+    /// How many are begun before a task asks for one.
+    pub warm_sandboxes: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -46,6 +46,7 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("capability.cgroup_root", ["/a", "/b", "/c"]),
     ("sandbox.uid_base", ["1000", "2000", "3000"]),
     ("sandbox.uid_count", ["2", "3", "4"]),
+    ("sandbox.warm_sandboxes", ["0", "1", "64"]),
     ("log.filter", ["debug", "warn,a=trace", "off"]),
     ("log.format", ["json", "text", "json"]),
 ];

@@ -24,6 +24,8 @@ pub struct LaunchSettings {
     pub cgroups: Option<Instance>,
     /// The users of sandboxes: this many from this one on, at least two.
     pub sandbox_uids: (u32, u32),
+    /// How many sandboxes the launcher keeps begun.
+    pub warm_sandboxes: u32,
 }
 
 /// The part of `variables` that tasks get.
@@ -36,7 +38,8 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
     let State::Launching { launch_id } = task.state() else { return None };
     let spec = task.spec();
     let paths = TaskPaths::new(&settings.data_dir, task.id());
-    let sandbox = sandbox(task, *launch_id, settings.sandbox_uids);
+    let sandbox = sandbox(task, *launch_id, settings.sandbox_uids)
+        .map(|sandbox| SandboxRequest { warm: settings.warm_sandboxes, ..sandbox });
     let (argv, script) = command_line(&spec.execution.action, &spec.execution.args, &paths, sandbox.is_some());
     let working_dir = match &spec.sandbox.workspace_subdir {
         Some(subdir) => paths.workspace().join(subdir),
@@ -114,7 +117,7 @@ fn sandbox(task: &Task, launch_id: LaunchId, (first, count): (u32, u32)) -> Opti
     let rootfs = requested.rootfs.as_ref().filter(|_| requested.chroot).map(PathBuf::from);
     let uid = (!rootless).then(|| first.saturating_add(1).saturating_add(offset));
     let init_uid = (!rootless).then_some(first);
-    Some(SandboxRequest { namespaces, uid, init_uid, rootfs, landlock, seccomp })
+    Some(SandboxRequest { namespaces, uid, init_uid, rootfs, landlock, seccomp, warm: 0 })
 }
 
 fn command_line(
@@ -155,6 +158,7 @@ mod tests {
             grace_ms: 5000,
             cgroups: None,
             sandbox_uids: (200_000, 10),
+            warm_sandboxes: 2,
             inherited_env: inherited_env(variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter()),
         };
         request(&task, &settings, Path::new("/data/run/j")).expect("launching")

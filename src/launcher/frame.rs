@@ -9,7 +9,9 @@ const MAX_BYTES: usize = 1 << 30;
 
 const LENGTH_BYTES: usize = 4;
 
-/// How much is read at once; as much as a pipe holds.
+/// How much is read at once: of what begins a frame, and at most; as much as a pipe holds. Memory that is not touched
+/// costs nothing when a shim is forked.
+const FIRST_CHUNK: usize = 4 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// What came is no request. The stream cannot be trusted any further.
@@ -54,7 +56,8 @@ impl FrameBuffer {
     pub fn fill(&mut self, mut source: impl Read) -> io::Result<bool> {
         self.forget_taken();
         let end = self.bytes.len();
-        self.bytes.resize(end + CHUNK, 0);
+        let missing = self.frame_end().map_or(0, |frame| frame.saturating_sub(end));
+        self.bytes.resize(end + missing.clamp(FIRST_CHUNK, CHUNK), 0);
         let result = source.read(&mut self.bytes[end..]);
         self.bytes.truncate(end + result.as_ref().map_or(0, |n| *n));
         Ok(result? > 0)
@@ -86,6 +89,12 @@ impl FrameBuffer {
             self.forget_taken();
         }
         Ok(Some(request))
+    }
+
+    /// The JSON of the next frame, if it is whole.
+    #[must_use]
+    pub fn next(&self) -> Option<&[u8]> {
+        self.bytes.get(self.start + LENGTH_BYTES..self.frame_end()?)
     }
 
     fn frame_end(&self) -> Option<usize> {

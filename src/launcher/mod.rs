@@ -7,6 +7,7 @@ mod orphans;
 pub mod outbox;
 mod process;
 pub mod protocol;
+mod spares;
 
 pub use client::{Launcher, LauncherEvent};
 pub use process::{ROLE, run};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,10 +14,11 @@ use super::frame::{FrameBuffer, FrameError};
 use super::orphans::{Charge, Orphans};
 use super::outbox::Outbox;
 use super::protocol::{LaunchRequest, Report};
+use super::spares::Spares;
 use crate::sandbox::cgroup::{self, GroupSpec};
 use crate::sandbox::{Supplies, Supply};
-use crate::shim::StepError;
 use crate::shim::journal::{Journal, Record};
+use crate::shim::{self, StepError};
 use crate::sys::fork::SingleThreaded;
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{End, Pid, Reaped};
@@ -74,6 +76,7 @@ struct LauncherProcess {
     shims: HashMap<Pid, Charge>,
     orphans: Orphans,
     supplies: Supplies,
+    spares: Spares,
     /// The groups in which those of launches were made.
     instances: Vec<PathBuf>,
 }
@@ -110,6 +113,7 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
         shims: HashMap::new(),
         orphans: Orphans::default(),
         supplies: Supplies::new(path.parent().unwrap_or(&path)),
+        spares: Spares::default(),
         instances: Vec::new(),
     })
 }
@@ -137,24 +141,33 @@ fn call(call: &'static str) -> impl FnOnce(io::Error) -> LauncherError {
     move |source| LauncherError::Call { call, source }
 }
 
+/// Whether a child of the launcher is no orphan.
+fn is_shim<'a>(shims: &'a HashMap<Pid, Charge>, spares: &'a Spares) -> impl Fn(Pid) -> bool + use<'a> {
+    |pid| shims.contains_key(&pid) || spares.contains(pid)
+}
+
 impl LauncherProcess {
     fn serve(mut self) -> Result<(), LauncherError> {
         loop {
-            let due = [self.orphans.next_round_in(), self.supplies.refill_in()].into_iter().flatten().min();
+            let due = [self.orphans.next_round_in(), self.spares.due_in()].into_iter().flatten().min();
             let timeout = if self.frames.is_ready() { Some(0) } else { due };
             let interests = [
                 Some(Interest::read(self.requests.as_fd())),
                 Some(Interest::read(self.children.as_fd())),
                 self.outbox.blocked_on().map(Interest::write),
+                self.spares.changes().map(Interest::hangup),
             ];
-            let [requests, children, server] = poll::poll(interests, timeout).map_err(call("poll"))?;
+            let [requests, children, server, mounts] = poll::poll(interests, timeout).map_err(call("poll"))?;
             if server.write {
                 self.outbox.send_waiting();
             }
             if children.read {
                 self.on_children()?;
             }
-            let over = self.orphans.round(|pid| self.shims.contains_key(&pid)).map_err(call("scan /proc"))?;
+            if mounts.hangup {
+                self.spares.on_changes();
+            }
+            let over = self.orphans.round(is_shim(&self.shims, &self.spares)).map_err(call("scan /proc"))?;
             self.report_lost(over);
             if requests.hangup {
                 return self.on_server_gone();
@@ -163,7 +176,7 @@ impl LauncherProcess {
                 // One for each turn, so that the server's death and the ends of shims are seen in between.
                 self.launch_next()?;
             } else if !requests.read {
-                self.supplies.refill(&self.single);
+                self.spares.refill(&self.single, &self.outbox, &mut self.supplies);
             } else if !self.frames.fill(&self.requests).map_err(call("read requests"))? {
                 return self.on_server_gone();
             }
@@ -173,19 +186,21 @@ impl LauncherProcess {
     /// What was not launched by now never will be: the server that follows finds no trace of it and queues it again.
     fn on_server_gone(mut self) -> Result<(), LauncherError> {
         self.on_children()?;
-        let over = self.orphans.last_round(|pid| self.shims.contains_key(&pid));
+        let over = self.orphans.last_round(is_shim(&self.shims, &self.spares));
         self.report_lost(over);
         cgroup::remove_instances(&self.instances);
         Ok(())
     }
 
     fn launch_next(&mut self) -> Result<(), LauncherError> {
+        // As it came, for a spare shim.
+        let message = self.frames.next().filter(|message| message.len() <= shim::MESSAGE_BYTES).map(Vec::from);
         let Some(mut request) = self.frames.take()? else { return Ok(()) };
         let journal = self.journal(&request.journal);
         let launched = match &journal {
-            Ok(journal) => self.fork_shim(&mut request).and_then(|forked| {
+            Ok(journal) => self.start_shim(message.as_deref(), &mut request).and_then(|started| {
                 let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
-                let pid = match forked {
+                let pid = match started {
                     Ok(pid) => pid,
                     Err(error) if is_shortage(&error) => {
                         let failure = StepError::new(FORK, error).into_exit();
@@ -223,18 +238,34 @@ impl LauncherProcess {
         Ok(journal)
     }
 
-    /// The inner result is that of the fork itself.
-    fn fork_shim(&mut self, request: &mut LaunchRequest) -> Result<io::Result<Pid>, StepError> {
+    /// Gives the task to a spare shim, or forks one. The inner result is that of the fork itself.
+    fn start_shim(
+        &mut self,
+        message: Option<&[u8]>,
+        request: &mut LaunchRequest,
+    ) -> Result<io::Result<Pid>, StepError> {
+        if let Some(sandbox) = &request.sandbox {
+            self.supplies.prepare(sandbox).map_err(|error| {
+                StepError::new(format_args!("make {}", error.path.display()), error.source).in_sandbox()
+            })?;
+        }
+        self.spares.on_launch(request.sandbox.as_ref());
+        let edition = self.supplies.edition();
+        let supply = match &request.sandbox {
+            Some(sandbox) => self.supplies.take(sandbox),
+            None => Supply { base: None, network: None },
+        };
+        if let Some(message) = message {
+            let network = supply.network.as_ref().map(AsFd::as_fd);
+            let descriptors: Vec<_> = iter::once(self.lock.as_fd()).chain(network).collect();
+            if let Some(pid) = self.spares.give(message, request.sandbox.as_ref(), edition, &descriptors) {
+                return Ok(Ok(pid));
+            }
+        }
         let failed = |error| StepError::new(FORK, error);
         // Copies that become the shim's: those here are closed when fork returns.
         let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
         let reports = self.outbox.try_clone_socket().map_err(failed)?;
-        let supply = match &request.sandbox {
-            Some(sandbox) => self.supplies.take(sandbox).map_err(|error| {
-                StepError::new(format_args!("make {}", error.path.display()), error.source).in_sandbox()
-            })?,
-            None => Supply { base: None, network: None },
-        };
         let mut keep = vec![lock.as_raw_fd(), reports.as_raw_fd()];
         if let (Some(network), Some(sandbox)) = (&supply.network, &mut request.sandbox) {
             keep.push(network.as_raw_fd());
@@ -251,8 +282,9 @@ impl LauncherProcess {
             match process::reap_any().map_err(call("wait"))? {
                 Reaped::None | Reaped::NoChildren => return Ok(()),
                 Reaped::Child(pid, end) => match (self.shims.remove(&pid), end) {
-                    (Some(_), End::Exited(0)) => {}
+                    (Some(_), End::Exited(0)) => self.spares.on_task_end(),
                     (Some(charge), end) => self.orphans.adopt(charge, end),
+                    (None, _) if self.spares.on_ended(pid) => {}
                     (None, _) => self.orphans.on_reaped(),
                 },
             }

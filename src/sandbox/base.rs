@@ -78,24 +78,26 @@ impl Base {
         Ok(Self { layout, marks, looked_at_ms })
     }
 
-    /// Makes it anew when the host has changed. Looks once a second at most.
+    /// Makes it anew when the host has changed, and says whether its layout may be another. Looks once a second at most.
     ///
     /// # Errors
     /// As [`Self::make`].
-    pub fn refresh(&mut self) -> Result<(), LayoutError> {
+    pub fn refresh(&mut self) -> Result<bool, LayoutError> {
         let now = monotonic_ms();
         if now.saturating_sub(self.looked_at_ms) < FRESH_FOR_MS {
-            return Ok(());
+            return Ok(false);
         }
         self.looked_at_ms = now;
         // A module that is loaded may add to it.
-        self.layout.not_in_proc = layout::not_in_proc();
+        let not_in_proc = layout::not_in_proc();
+        let differs = not_in_proc != self.layout.not_in_proc;
+        self.layout.not_in_proc = not_in_proc;
         match &self.layout.base {
             Some(dir) if marks() != self.marks => {
                 *self = Self::make(dir)?;
-                Ok(())
+                Ok(true)
             }
-            _ => Ok(()),
+            _ => Ok(differs),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The steps of one sandbox, in order. Pure: what the host has comes in as a `Layout`, and nothing is performed here.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::layout::{Entry, Layout};
-use super::request::{RUN_DIR, SandboxRequest, WORKSPACE};
+use super::request::{RUN_DIR, SandboxRequest, Shape, WORKSPACE};
 use super::step::{Kind, SandboxStep};
 use crate::sys::mount::Forbids;
 
@@ -53,11 +54,9 @@ pub(super) const DEVICE_LINKS: [(&str, &str); 4] = [
 pub struct Place {
     pub workspace: PathBuf,
     pub script: Option<PathBuf>,
-    /// Effective user and group of the runtime.
-    pub own_ids: (u32, u32),
 }
 
-/// Two lists: one makes the place, the other confines whoever will be the command.
+/// Two lists behind that of [`ahead`]: one makes the task's place, the other confines whoever will be the command.
 #[derive(Debug)]
 pub struct SandboxPlan {
     /// Performed by the first process of the new namespaces.
@@ -66,69 +65,105 @@ pub struct SandboxPlan {
     pub confinement: Vec<SandboxStep>,
 }
 
-/// Decides all steps.
+/// What is the same for every task with a sandbox of this shape, and so can be done before there is one: the namespaces'
+/// own affairs and, where the root is the one that was made for all, everything in it but the task's own files. The host's
+/// files stay within reach for those. `own_ids` are effective user and group of the runtime.
 #[must_use]
-pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> SandboxPlan {
+pub fn ahead(shape: Shape, layout: &Layout, own_ids: (u32, u32)) -> Vec<SandboxStep> {
     let mut steps = Vec::new();
-    if request.uid.is_none() {
-        let (uid, gid) = place.own_ids;
+    if shape.rootless {
+        let (uid, gid) = own_ids;
         steps.push(SandboxStep::MapUser { uid, gid });
     }
     steps.push(SandboxStep::NewKeyring);
-    if request.namespaces.net {
+    if shape.namespaces.net {
         steps.push(SandboxStep::Loopback);
     }
-    if request.namespaces.uts {
+    if shape.namespaces.uts {
         steps.push(SandboxStep::Hostname("sandbox"));
     }
     steps.push(SandboxStep::PrivateMounts);
-    let mounts = mounts(request, layout, place);
-    // Everything is opened by the host's paths first, and attached by the sandbox's afterwards.
-    steps.extend(mounts.iter().map(|mount| mount.open.clone()));
-    steps.push(root(layout));
-    steps.push(SandboxStep::EnterRoot);
-    for Mount { open: _, target, kind, has_point } in mounts {
+    if let Some(base) = &layout.base {
+        let mounts = shared(shape, layout);
+        // Everything is opened by the host's paths first, and attached by the sandbox's afterwards.
+        steps.extend(mounts.iter().map(|mount| mount.open.clone()));
+        steps.push(SandboxStep::OpenHost { source: base.clone(), target: "/".into(), forbids: READ_ONLY });
+        // Where the host has it, so that every other path of the host still leads where it did.
+        steps.push(SandboxStep::EnterRoot(base.clone()));
+        steps.extend(mounts.into_iter().map(|mount| SandboxStep::Attach(mount.target)));
+        steps.extend(in_proc(shape, layout));
+    }
+    steps
+}
+
+/// Decides the steps of one task, behind those.
+#[must_use]
+pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> SandboxPlan {
+    let place = match &layout.base {
+        Some(_) => own(place),
+        None => whole(request.shape(), layout, place),
+    };
+    SandboxPlan { place, confinement: confinement(request) }
+}
+
+/// Where all but the task's own files is there already.
+fn own(place: &Place) -> Vec<SandboxStep> {
+    let script = place.script.as_ref().and_then(|path| Some((path, path.file_name()?)));
+    let mut mounts = vec![workspace(place)];
+    mounts.extend(script.map(|_| made("tmpfs", RUN_DIR, &RUN, FILES)));
+    mounts.extend(script.map(|(path, name)| script_at(path, name)));
+    let mut steps: Vec<_> = mounts.iter().map(|mount| mount.open.clone()).collect();
+    steps.push(SandboxStep::LeaveHost);
+    for Mount { open: _, target, kind } in mounts {
+        let has_point = kind == Kind::Directory;
         steps.extend((!has_point).then(|| SandboxStep::MakePoint { target: target.clone(), kind }));
         steps.push(SandboxStep::Attach(target));
     }
-    if layout.base.is_none() {
-        steps.push(SandboxStep::MakePoint { target: EMPTY.into(), kind: Kind::Directory });
-        steps.extend(links(layout));
-    } else if place.script.is_some() {
-        steps.push(SandboxStep::Seal(RUN_DIR));
-    }
-    if has_proc(request) {
-        steps.extend(layout.of_proc(&PROC_READ_ONLY).map(SandboxStep::ReadOnly));
-        steps.extend(layout.of_proc(&PROC_MASKED).map(SandboxStep::Mask));
-    }
-    if layout.base.is_none() {
-        steps.push(SandboxStep::Seal("/"));
-    }
-    SandboxPlan { place: steps, confinement: confinement(request) }
+    steps.extend(script.map(|_| SandboxStep::Seal(RUN_DIR)));
+    steps
 }
 
-fn root(layout: &Layout) -> SandboxStep {
-    match &layout.base {
-        Some(base) => SandboxStep::OpenHost { source: base.clone(), target: "/".into(), forbids: READ_ONLY },
-        None => new("tmpfs", "/", &ROOT, FILES),
+/// All files, on a root in memory. The host is left before anything is attached, since names of a rootfs are among the
+/// targets.
+fn whole(shape: Shape, layout: &Layout, place: &Place) -> Vec<SandboxStep> {
+    let mut mounts = shared(shape, layout);
+    mounts.push(workspace(place));
+    mounts.extend(place.script.as_ref().and_then(|path| Some(script_at(path, path.file_name()?))));
+    let mut steps: Vec<_> = mounts.iter().map(|mount| mount.open.clone()).collect();
+    steps.push(new("tmpfs", "/", &ROOT, FILES));
+    // Of no matter where, since the old root goes.
+    steps.extend([SandboxStep::EnterRoot("/".into()), SandboxStep::LeaveHost]);
+    for Mount { open: _, target, kind } in mounts {
+        steps.extend([SandboxStep::MakePoint { target: target.clone(), kind }, SandboxStep::Attach(target)]);
     }
+    steps.push(SandboxStep::MakePoint { target: EMPTY.into(), kind: Kind::Directory });
+    steps.extend(links(layout));
+    steps.extend(in_proc(shape, layout));
+    steps.push(SandboxStep::Seal("/"));
+    steps
+}
+
+fn in_proc(shape: Shape, layout: &Layout) -> Vec<SandboxStep> {
+    if !has_proc(shape) {
+        return Vec::new();
+    }
+    let read_only = layout.of_proc(&PROC_READ_ONLY).map(SandboxStep::ReadOnly);
+    read_only.chain(layout.of_proc(&PROC_MASKED).map(SandboxStep::Mask)).collect()
 }
 
 struct Mount {
     open: SandboxStep,
     target: PathBuf,
     kind: Kind,
-    /// Whether the root has a place for it already.
-    has_point: bool,
 }
 
 /// A /proc of its own needs a pid namespace of its own, or the rights of root over the host's.
-const fn has_proc(request: &SandboxRequest) -> bool {
-    request.namespaces.pid || request.uid.is_some()
+const fn has_proc(shape: Shape) -> bool {
+    shape.namespaces.pid || !shape.rootless
 }
 
-fn mounts(request: &SandboxRequest, layout: &Layout, place: &Place) -> Vec<Mount> {
-    let has_point = layout.base.is_some();
+/// What every task has.
+fn shared(shape: Shape, layout: &Layout) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = layout.entries.iter().filter_map(shown).collect();
     for name in &layout.devices {
         let path = Path::new("/dev").join(name);
@@ -136,18 +171,18 @@ fn mounts(request: &SandboxRequest, layout: &Layout, place: &Place) -> Vec<Mount
     }
     mounts.push(made("tmpfs", "/dev/shm", &SHM, PROC));
     mounts.push(made("tmpfs", "/tmp", &TMP, FILES));
-    if has_proc(request) {
+    if has_proc(shape) {
         mounts.push(made("proc", "/proc", &[("hidepid", "invisible")], PROC));
     }
-    mounts.push(copy(place.workspace.clone(), WORKSPACE.into(), Kind::Directory, FILES));
-    if has_point && place.script.is_some() {
-        mounts.push(made("tmpfs", RUN_DIR, &RUN, FILES));
-    }
-    mounts.iter_mut().for_each(|mount| mount.has_point = has_point);
-    if let Some((script, name)) = place.script.as_ref().and_then(|path| Some((path, path.file_name()?))) {
-        mounts.push(copy(script.clone(), Path::new(RUN_DIR).join(name), Kind::File, READ_ONLY));
-    }
     mounts
+}
+
+fn workspace(place: &Place) -> Mount {
+    copy(place.workspace.clone(), WORKSPACE.into(), Kind::Directory, FILES)
+}
+
+fn script_at(path: &Path, name: &OsStr) -> Mount {
+    copy(path.to_owned(), Path::new(RUN_DIR).join(name), Kind::File, READ_ONLY)
 }
 
 fn shown(entry: &Entry) -> Option<Mount> {
@@ -159,12 +194,12 @@ fn shown(entry: &Entry) -> Option<Mount> {
 }
 
 fn copy(source: PathBuf, target: PathBuf, kind: Kind, forbids: Forbids) -> Mount {
-    Mount { open: SandboxStep::OpenHost { source, target: target.clone(), forbids }, target, kind, has_point: false }
+    Mount { open: SandboxStep::OpenHost { source, target: target.clone(), forbids }, target, kind }
 }
 
 fn made(file_system: &'static str, target: &'static str, options: &'static [(&str, &str)], forbids: Forbids) -> Mount {
     let open = new(file_system, target, options, forbids);
-    Mount { open, target: target.into(), kind: Kind::Directory, has_point: false }
+    Mount { open, target: target.into(), kind: Kind::Directory }
 }
 
 const fn new(

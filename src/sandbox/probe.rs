@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::base::Base;
-use super::plan::{Place, plan};
+use super::plan::{Place, ahead, plan};
 use super::request::SandboxRequest;
 use super::step::{Mounts, SandboxStep};
 use crate::sys::fork::{Birthplace, SingleThreaded};
@@ -68,11 +68,12 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
         Err(error) => return SandboxAnswers::nothing(&format!("make {}: {}", error.path.display(), error.source)),
     };
     // Any directory will do, for nothing is written.
-    let place = Place { workspace: PathBuf::from("/usr"), script: None, own_ids };
+    let place = Place { workspace: PathBuf::from("/usr"), script: None };
     let attempt_and = |namespaces, landlock, seccomp, then: fn(&SingleThreaded) -> Option<String>| {
-        let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp };
+        let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp, warm: 0 };
+        let ahead = ahead(request.shape(), base.layout(), own_ids);
         let plan = plan(&request, base.layout(), &place);
-        let steps: Vec<_> = plan.place.into_iter().chain(plan.confinement).collect();
+        let steps: Vec<_> = ahead.into_iter().chain(plan.place).chain(plan.confinement).collect();
         made(single, &request, &steps, then)
     };
     let attempt = |namespaces, landlock, seccomp| attempt_and(namespaces, landlock, seccomp, |_| None);
@@ -126,7 +127,7 @@ fn made(
         Err(error) => return Some(format!("socketpair: {error}")),
     };
     let keep = [theirs.as_raw_fd()];
-    let child = single.clone_into(Birthplace { namespaces: request.flags(), cgroup: None }, &keep, move || {
+    let child = single.clone_into(Birthplace { namespaces: request.shape().flags(), cgroup: None }, &keep, move || {
         let answer = failure_of(steps).or_else(|| then(single)).unwrap_or_default();
         // One byte more than the answer, for no message is empty.
         let _ = socket::send(theirs.as_fd(), format!("{answer}\n").as_bytes(), Blocking::Yes);

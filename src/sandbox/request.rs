@@ -27,18 +27,43 @@ pub struct SandboxRequest {
     pub rootfs: Option<PathBuf>,
     pub landlock: bool,
     pub seccomp: bool,
+    /// How many sandboxes like this one the launcher keeps begun for those to come.
+    #[serde(default)]
+    pub warm: u32,
+}
+
+/// What sandboxes that begin in the same way have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub namespaces: Namespaces,
+    /// In a user namespace of its own.
+    pub rootless: bool,
 }
 
 impl SandboxRequest {
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        Shape { namespaces: self.namespaces, rootless: self.uid.is_none() }
+    }
+
+    /// Whether it can be begun before it is asked for: it shows the host, whose root is known, and has a pid 1, which can
+    /// wait.
+    #[must_use]
+    pub const fn can_be_warm(&self) -> bool {
+        self.rootfs.is_none() && self.namespaces.pid
+    }
+}
+
+impl Shape {
     /// What the first process of the sandbox is made with.
     #[must_use]
-    pub const fn flags(&self) -> NamespaceFlags {
+    pub const fn flags(self) -> NamespaceFlags {
         let Namespaces { mount: _, pid, uts, ipc, net } = self.namespaces;
         NamespaceFlags::MOUNT
             .and(NamespaceFlags::PID, pid)
             .and(NamespaceFlags::UTS, uts)
             .and(NamespaceFlags::IPC, ipc)
             .and(NamespaceFlags::NET, net)
-            .and(NamespaceFlags::USER, self.uid.is_none())
+            .and(NamespaceFlags::USER, self.rootless)
     }
 }

@@ -38,8 +38,11 @@ pub enum SandboxStep {
         options: &'static [(&'static str, &'static str)],
         forbids: Forbids,
     },
-    /// Makes the file system for `/` the root; the host's files are gone after it.
-    EnterRoot,
+    /// Attaches the file system for `/` there and goes to it. Paths of the sandbox lead from the working directory from
+    /// now on, and the host's from the root, until it is left.
+    EnterRoot(PathBuf),
+    /// Makes the working directory the root; the host's files are gone after it.
+    LeaveHost,
     /// Makes what a mount is attached to. Every part of the path stands on our own root file system, so that no link of
     /// anybody's is followed.
     MakePoint {
@@ -103,18 +106,19 @@ impl SandboxStep {
                 mounts.0.insert(PathBuf::from(target), made);
                 Ok(())
             }
-            Self::EnterRoot => enter_root(mounts),
-            Self::MakePoint { target, kind } => make_point(target, *kind),
-            Self::Attach(target) => mount::attach(mounts.take(target)?.as_fd(), target),
+            Self::EnterRoot(place) => mount::attach_and_enter(mounts.take(Path::new("/"))?.as_fd(), place),
+            Self::LeaveHost => mount::become_root(),
+            Self::MakePoint { target, kind } => make_point(inside(target), *kind),
+            Self::Attach(target) => mount::attach(mounts.take(target)?.as_fd(), inside(target)),
             Self::Link { target, to } => {
-                make_parents(target)?;
-                symlink(to, target)
+                make_parents(inside(target))?;
+                symlink(to, inside(target))
             }
-            Self::ReadOnly(path) => if_there(read_only(Path::new(path))),
-            Self::Mask(path) => if_there(mask(Path::new(path))),
+            Self::ReadOnly(path) => if_there(read_only(inside(path))),
+            Self::Mask(path) => if_there(mask(inside(path))),
             Self::Seal(path) => {
                 let forbids = Forbids { write: true, devices: true, exec: false };
-                mount::forbid(mount::at(Path::new(path))?.as_fd(), forbids, Reach::One)
+                mount::forbid(mount::at(inside(path))?.as_fd(), forbids, Reach::One)
             }
             Self::NewCgroupNamespace => fork::new_cgroup_namespace(),
             Self::Landlock => landlock::restrict(),
@@ -143,7 +147,8 @@ impl fmt::Display for SandboxStep {
                 options.iter().try_for_each(|(name, value)| write!(f, ",{name}={value}"))?;
                 f.write_str(")")
             }
-            Self::EnterRoot => f.write_str("pivot_root"),
+            Self::EnterRoot(place) => write!(f, "move_mount / to {}", place.display()),
+            Self::LeaveHost => f.write_str("pivot_root"),
             Self::MakePoint { target, kind: _ } => write!(f, "make {}", target.display()),
             Self::Attach(target) => write!(f, "move_mount {}", target.display()),
             Self::Link { target, to } => write!(f, "symlink {} to {}", target.display(), to.display()),
@@ -181,11 +186,12 @@ fn new_keyring() -> io::Result<()> {
     }
 }
 
-fn enter_root(mounts: &mut Mounts) -> io::Result<()> {
-    let root = mounts.take(Path::new("/"))?;
-    // pivot_root wants a mount that is attached; where is of no matter, since the old root goes.
-    mount::attach(root.as_fd(), Path::new("/"))?;
-    mount::become_root(root.as_fd())
+/// The path from the sandbox's root, which is the working directory whether the host has been left or not.
+fn inside<P: AsRef<Path> + ?Sized>(path: &P) -> &Path {
+    match path.as_ref().strip_prefix("/") {
+        Ok(rest) if rest != Path::new("") => rest,
+        _ => Path::new("."),
+    }
 }
 
 fn make_point(target: &Path, kind: Kind) -> io::Result<()> {
@@ -197,7 +203,7 @@ fn make_point(target: &Path, kind: Kind) -> io::Result<()> {
 }
 
 fn make_parents(target: &Path) -> io::Result<()> {
-    target.parent().map_or(Ok(()), fs::create_dir_all)
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), fs::create_dir_all)
 }
 
 fn read_only(path: &Path) -> io::Result<()> {
@@ -208,9 +214,9 @@ fn read_only(path: &Path) -> io::Result<()> {
 fn mask(path: &Path) -> io::Result<()> {
     let forbids = Forbids { write: true, devices: true, exec: true };
     let cover = if fs::symlink_metadata(path)?.is_dir() {
-        mount::copy_of(Path::new(EMPTY), forbids)?
+        mount::copy_of(inside(EMPTY), forbids)?
     } else {
-        mount::copy_of(Path::new("/dev/null"), Forbids { devices: false, ..forbids })?
+        mount::copy_of(inside("/dev/null"), Forbids { devices: false, ..forbids })?
     };
     mount::attach(cover.as_fd(), path)
 }

@@ -7,12 +7,8 @@ use super::base::{BASE_NAME, Base};
 use super::layout::LayoutError;
 use super::request::SandboxRequest;
 use super::seccomp;
-use crate::sys::clock::monotonic_ms;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::network;
-
-/// So long after a launch: not while the sandbox is made, which needs the processors, and before the next is asked for.
-const REFILL_AFTER_MS: u64 = 2;
 
 /// Of one launcher.
 #[derive(Debug)]
@@ -22,8 +18,10 @@ pub struct Supplies {
     base_dir: PathBuf,
     /// A network that no task has had, from the first sandbox on that has one of its own.
     network: Option<OwnedFd>,
-    /// When the next one is made, if one is wanted.
-    refill_at: Option<u64>,
+    /// The last sandbox had one of its own.
+    wants_network: bool,
+    /// How often the root was made.
+    edition: u64,
 }
 
 /// Of one launch.
@@ -38,43 +36,55 @@ impl Supplies {
     /// With the root of sandboxes in this directory, where the runtime's processes have their files.
     #[must_use]
     pub fn new(run_dir: &Path) -> Self {
-        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, refill_at: None }
+        Self { base: None, base_dir: run_dir.join(BASE_NAME), network: None, wants_network: false, edition: 0 }
     }
 
-    /// What there is for this sandbox. All of it is here in memory, so that a forked shim has it too.
+    /// Sees to it that what this sandbox needs is here in memory, so that a forked shim has it too.
     ///
     /// # Errors
     /// The root of sandboxes cannot be made.
-    pub fn take(&mut self, request: &SandboxRequest) -> Result<Supply<'_>, LayoutError> {
+    pub fn prepare(&mut self, request: &SandboxRequest) -> Result<(), LayoutError> {
         if request.seccomp {
             seccomp::compile();
         }
         if request.rootfs.is_none() {
-            match &mut self.base {
+            let changed = match &mut self.base {
                 Some(base) => base.refresh()?,
-                None => self.base = Some(Base::make(&self.base_dir)?),
-            }
+                None => {
+                    self.base = Some(Base::make(&self.base_dir)?);
+                    true
+                }
+            };
+            self.edition += u64::from(changed);
         }
-        // One of a rootless runtime belongs to the task's own user namespace.
-        let wants_network = request.namespaces.net && request.uid.is_some();
-        let network = if wants_network { self.network.take() } else { None };
-        if wants_network {
-            self.refill_at = Some(monotonic_ms().saturating_add(REFILL_AFTER_MS));
-        }
-        Ok(Supply { base: self.base.as_ref(), network })
+        Ok(())
     }
 
-    /// Milliseconds until something is to be made, if there is something.
+    /// Another number than before where what was forked before does not know the root as it is now.
     #[must_use]
-    pub fn refill_in(&self) -> Option<u64> {
-        self.refill_at.map(|at| at.saturating_sub(monotonic_ms()))
+    pub const fn edition(&self) -> u64 {
+        self.edition
     }
 
-    /// Makes what the last sandbox has taken, for the next, if it is time for it. To be called when there is nothing else
-    /// to do.
+    /// The root of sandboxes, from the first one on that shows the host.
+    #[must_use]
+    pub const fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
+    }
+
+    /// What there is for this sandbox, which was prepared for.
+    pub fn take(&mut self, request: &SandboxRequest) -> Supply<'_> {
+        // One of a rootless runtime belongs to the task's own user namespace. And where sandboxes are begun ahead, they
+        // have theirs.
+        let wants_network = request.namespaces.net && request.uid.is_some() && request.warm == 0;
+        let network = if wants_network { self.network.take() } else { None };
+        self.wants_network = wants_network;
+        Supply { base: self.base.as_ref(), network }
+    }
+
+    /// Makes what the last sandbox has taken, for the next. To be called when there is nothing else to do.
     pub fn refill(&mut self, single: &SingleThreaded) {
-        if self.refill_in() == Some(0) {
-            self.refill_at = None;
+        if self.wants_network {
             // Without it the sandbox makes its own, and tells why it cannot.
             self.network = self.network.take().or_else(|| network::made_ahead(single).ok());
         }

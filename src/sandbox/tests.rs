@@ -34,12 +34,15 @@ fn of_rootfs() -> Layout {
 }
 
 fn planned(namespaces: Namespaces, uid: Option<u32>, layout: &Layout) -> String {
-    let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock: true, seccomp: true };
+    let request =
+        SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock: true, seccomp: true, warm: 0 };
     let task = Path::new("/data/tasks/t");
     let script = Some(task.join("script.sh"));
-    let place = Place { workspace: task.join("workspace"), script, own_ids: (1000, 1001) };
+    let place = Place { workspace: task.join("workspace"), script };
+    let ahead = ahead(request.shape(), layout, (1000, 1001));
     let plan = plan(&request, layout, &place);
-    format!("{}-- the command --\n{}", names(&plan.place), names(&plan.confinement))
+    let [ahead, place, confinement] = [&ahead, &plan.place, &plan.confinement].map(|steps| names(steps));
+    format!("{ahead}-- the task's own --\n{place}-- the command --\n{confinement}")
 }
 
 #[test]

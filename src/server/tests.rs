@@ -77,7 +77,7 @@ fn config(data_dir: &std::path::Path) -> Config {
             disable_cgroup: true,
             cgroup_root: "/sys/fs/cgroup/execgo-runtime".into(),
         },
-        sandbox: crate::config::Sandbox { uid_base: 200_000, uid_count: 10 },
+        sandbox: crate::config::Sandbox { uid_base: 200_000, uid_count: 10, warm_sandboxes: 2 },
         log: config::Log { filter: "info".into(), format: config::LogFormat::Text },
     }
 }

@@ -8,14 +8,17 @@ mod prepare;
 mod program;
 mod recorder;
 mod sequence;
+mod spare;
 mod spawn;
 mod step;
 mod supervise;
 pub mod terminate;
 mod timeline;
 pub mod walk;
+mod warm;
 mod watch;
 mod workspace;
 
+pub use spare::{MESSAGE_BYTES, wait};
 pub use step::StepError;
 pub use supervise::run;

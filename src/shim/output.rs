@@ -31,8 +31,7 @@ impl Output {
     /// # Errors
     /// As pipe(2).
     pub fn open(stream: OutputStream, log: File, limit: u64) -> io::Result<(Self, io::PipeWriter)> {
-        let (reader, writer) = io::pipe()?;
-        fd::set_nonblocking(reader.as_fd())?;
+        let (reader, writer) = fd::pipe_to_poll()?;
         Ok((Self { stream, pipe: Some(reader), log, room: limit, fault: None }, writer))
     }
 

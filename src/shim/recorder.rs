@@ -54,10 +54,11 @@ impl Recorder {
     /// Writes the start record. Without it the command must not run: a server that finds none would run it again.
     ///
     /// # Errors
-    /// As write(2).
-    pub fn started(&mut self, running: &Running) -> Result<(), StepError> {
+    /// As write(2); `EBADF` for a journal that was not opened.
+    pub fn started(&self, running: &Running) -> Result<(), StepError> {
         let record = Record::Started { task_id: self.task_id.clone(), running: running.clone() };
-        self.append(&record)
+        let journal = self.journal.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF));
+        journal.and_then(|journal| journal.append(&record)).map_err(|error| failed("append to", &self.path, error))
     }
 
     /// Writes the exit record and then reports it; a record that cannot be written for now is reported meanwhile.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::io;
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,8 @@ use super::program::Program;
 use super::step::{Step, StepError};
 use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::cgroup::{Gate, GroupDir};
-use crate::sandbox::{Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, Supply, WORKSPACE, plan};
+use crate::sandbox::{self, Base, Layout, Place, SandboxPlan, SandboxRequest, SandboxStep, Shape, Supply, WORKSPACE};
+use crate::sys::identity::own_ids;
 use crate::sys::process;
 use crate::sys::rlimit::Limit;
 
@@ -24,31 +26,62 @@ pub fn steps(
     request: &LaunchRequest,
     supply: Supply<'_>,
     streams: Streams,
-    gates: Vec<Gate>,
+    mut gates: Vec<Gate>,
     directory: Option<GroupDir>,
 ) -> Result<Vec<Step>, StepError> {
     let Supply { base, network } = supply;
-    let plan = request.sandbox.as_ref().map(|sandbox| sandbox_plan(sandbox, base, request)).transpose()?;
     let network = network.map(Step::EnterNetwork);
-    let has_init = has_init(request);
-    let SandboxPlan { place, confinement } =
-        plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
+    let layout = request.sandbox.as_ref().map(|sandbox| layout(sandbox, base, request)).transpose()?;
+    let sandbox = request.sandbox.as_ref().zip(layout.as_deref());
+    let ahead = sandbox.map(|(sandbox, layout)| sandbox::ahead(sandbox.shape(), layout, own_ids())).unwrap_or_default();
     let mut steps = Vec::new();
-    if has_init {
+    if has_init(request) {
         steps.push(Step::NewGroup);
         steps.extend(network);
-        steps.extend(place.into_iter().map(Step::Sandbox));
+        steps.extend(ahead.into_iter().map(Step::Sandbox));
+    } else {
+        steps.push(Step::DieWithShim(process::getpid()));
+        steps.push(Step::DieIn(request.wall_time_ms.saturating_add(request.grace_ms)));
+        steps.extend(gates.drain(..).map(Step::JoinCgroup));
+        // With the host's /proc, for not every sandbox without a pid namespace has one.
+        steps.extend([Step::NewSession, Step::OfferAsVictim]);
+        steps.extend(network);
+        steps.extend(ahead.into_iter().map(Step::Sandbox));
+    }
+    let own = own(request, layout.as_deref(), streams, gates, directory)?;
+    steps.extend(own);
+    Ok(steps)
+}
+
+/// The first steps of a sandbox's pid 1, which are the same for every task with such a sandbox.
+#[must_use]
+pub fn ahead(shape: Shape, base: &Base) -> Vec<Step> {
+    let of_sandbox = sandbox::ahead(shape, base.layout(), own_ids()).into_iter().map(Step::Sandbox);
+    iter::once(Step::NewGroup).chain(of_sandbox).collect()
+}
+
+/// The steps that follow those.
+///
+/// # Errors
+/// Names what cannot be prepared.
+pub fn own(
+    request: &LaunchRequest,
+    layout: Option<&Layout>,
+    streams: Streams,
+    gates: Vec<Gate>,
+    directory: Option<GroupDir>,
+) -> Result<Vec<Step>, StepError> {
+    let has_init = has_init(request);
+    let sandbox = request.sandbox.as_ref().zip(layout);
+    let plan = sandbox.map(|(sandbox, layout)| sandbox::plan(sandbox, layout, &place(request)));
+    let SandboxPlan { place, confinement } =
+        plan.unwrap_or_else(|| SandboxPlan { place: Vec::new(), confinement: Vec::new() });
+    let mut steps: Vec<_> = place.into_iter().map(Step::Sandbox).collect();
+    if has_init {
         // Only the command joins: its limits and its out-of-memory kills are not pid 1's.
         steps.push(Step::ForkCommand(directory));
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
         steps.extend([Step::NewSession, Step::OfferAsVictim]);
-    } else {
-        steps.push(Step::DieWithShim(process::getpid()));
-        steps.extend(gates.into_iter().map(Step::JoinCgroup));
-        // With the host's /proc, for not every sandbox without a pid namespace has one.
-        steps.extend([Step::NewSession, Step::OfferAsVictim]);
-        steps.extend(network);
-        steps.extend(place.into_iter().map(Step::Sandbox));
     }
     steps.extend([
         Step::Stdout(streams.stdout),
@@ -64,6 +97,7 @@ pub fn steps(
         // The kernel forgets it when the user changes.
         steps.push(Step::DieWithShim(process::getpid()));
     }
+    steps.push(Step::AwaitStart);
     // Limits come last, when nothing of ours can run into them any more but the exec.
     steps.push(Step::Limit(Limit::NoCore));
     steps.extend(request.cpu_time_sec.map(|seconds| Step::Limit(Limit::CpuTime { seconds })));
@@ -72,7 +106,7 @@ pub fn steps(
     steps.extend(request.open_files.map(|count| Step::Limit(Limit::OpenFiles { count })));
     steps
         .extend(request.processes.map(|count| Step::Limit(Limit::Processes { count: count + own_processes(request) })));
-    steps.extend([Step::AwaitGo, Step::Exec(program(request)?)]);
+    steps.push(Step::Exec(program(request)?));
     Ok(steps)
 }
 
@@ -107,20 +141,19 @@ fn workspace(request: &LaunchRequest) -> PathBuf {
     request.task_dir.join("workspace")
 }
 
-fn sandbox_plan(
+fn layout<'a>(
     sandbox: &SandboxRequest,
-    base: Option<&Base>,
+    base: Option<&'a Base>,
     request: &LaunchRequest,
-) -> Result<SandboxPlan, StepError> {
-    let layout = match (&sandbox.rootfs, base) {
-        (Some(rootfs), _) => Cow::Owned(Layout::of_rootfs(rootfs, &request.task_dir)?),
-        (None, Some(base)) => Cow::Borrowed(base.layout()),
-        (None, None) => return Err(StepError::new("find the root", io::Error::from_raw_os_error(libc::EINVAL))),
-    };
-    let place = Place {
-        workspace: workspace(request),
-        script: request.script.as_ref().map(|script| script.path.clone()),
-        own_ids: crate::sys::identity::own_ids(),
-    };
-    Ok(plan(sandbox, &layout, &place))
+) -> Result<Cow<'a, Layout>, StepError> {
+    match (&sandbox.rootfs, base) {
+        (Some(rootfs), _) => Ok(Cow::Owned(Layout::of_rootfs(rootfs, &request.task_dir)?)),
+        (None, Some(base)) => Ok(Cow::Borrowed(base.layout())),
+        (None, None) => Err(StepError::new("find the root", io::Error::from_raw_os_error(libc::EINVAL))),
+    }
+}
+
+fn place(request: &LaunchRequest) -> Place {
+    let script = request.script.as_ref().map(|script| script.path.clone());
+    Place { workspace: workspace(request), script }
 }

@@ -3,15 +3,14 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io::{self, PipeWriter};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use super::program::Program;
 use crate::sandbox::cgroup::{CgroupError, Gate, GroupDir};
 use crate::sandbox::{LayoutError, Mounts, SandboxStep};
 use crate::sys::process::{self, Pid};
 use crate::sys::rlimit::Limit;
-use crate::sys::socket::{self, Blocking, Received};
-use crate::sys::{fd, identity, memory, network, signal};
+use crate::sys::{fd, identity, memory, network, signal, timer};
 use crate::task::{Exit, ExitStatus, RunAs, Timestamp};
 
 /// A report is one datagram; a step names a path, which a client may make as long as it likes.
@@ -40,6 +39,12 @@ impl StepError {
     #[must_use]
     pub fn in_sandbox(self) -> Self {
         Self { in_sandbox: true, ..self }
+    }
+
+    /// The step, whether it is the sandbox's, and the error.
+    #[must_use]
+    pub fn parts(&self) -> (&str, bool, &io::Error) {
+        (&self.step, self.in_sandbox, &self.source)
     }
 
     /// The exit of a task that never ran.
@@ -90,6 +95,8 @@ impl From<CgroupError> for StepError {
 #[derive(Debug)]
 pub enum Step {
     DieWithShim(Pid),
+    /// Unless it has exec'ed by then: its shim may stand still until it has.
+    DieIn(u64),
     JoinCgroup(Gate),
     NewSession,
     /// Of the sandbox's pid 1, whom no session needs: one costs the kernel a group of its scheduler.
@@ -110,19 +117,21 @@ pub enum Step {
     Sandbox(SandboxStep),
     /// The process is pid 1 of a sandbox and forks the command's, into this group, which goes on with the rest.
     ForkCommand(Option<GroupDir>),
-    /// Until the start record is written. Everything that can fail comes before, but for the exec.
-    AwaitGo,
+    /// Until the start record is written. What can fail comes before, but for the exec.
+    AwaitStart,
     Exec(Program),
 }
 
 impl Step {
-    /// Performs the step; `shim` is the line to the shim. [`Self::ForkCommand`] is its caller's.
+    /// Performs the step. [`Self::ForkCommand`] and [`Self::AwaitStart`] are its caller's.
     ///
     /// # Errors
     /// Those of the one system call that the step is.
-    pub fn perform(&self, shim: BorrowedFd<'_>, mounts: &mut Mounts) -> io::Result<()> {
+    pub fn perform(&self, mounts: &mut Mounts) -> io::Result<()> {
         match self {
             Self::DieWithShim(pid) => process::die_with(*pid),
+            // Without it a process whose exec hangs stays until the file system answers.
+            Self::DieIn(millis) => timer::kill_unless_execed_in(*millis).or(Ok(())),
             Self::JoinCgroup(gate) => gate.enter(),
             Self::NewSession => process::setsid().map(|_| ()).map_err(io::Error::from),
             Self::NewGroup => process::new_group(),
@@ -136,8 +145,7 @@ impl Step {
             Self::BecomeUser(RunAs { name: _, uid, gid, groups }) => identity::become_user(*uid, *gid, groups),
             Self::Limit(limit) => limit.apply(),
             Self::Sandbox(step) => step.perform(mounts),
-            Self::ForkCommand(_) => Ok(()),
-            Self::AwaitGo => await_go(shim),
+            Self::ForkCommand(_) | Self::AwaitStart => Ok(()),
             Self::Exec(program) => Err(program.exec()),
         }
     }
@@ -153,6 +161,7 @@ impl Step {
             Self::EnterNetwork(network) => Some(network.as_raw_fd()),
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
             Self::DieWithShim(_)
+            | Self::DieIn(_)
             | Self::NewSession
             | Self::NewGroup
             | Self::OfferAsVictim
@@ -162,7 +171,7 @@ impl Step {
             | Self::BecomeUser(_)
             | Self::Limit(_)
             | Self::Sandbox(_)
-            | Self::AwaitGo
+            | Self::AwaitStart
             | Self::Exec(_) => None,
         }
     }
@@ -178,6 +187,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DieWithShim(_) => f.write_str("prctl PR_SET_PDEATHSIG"),
+            Self::DieIn(_) => f.write_str("timer_create"),
             Self::JoinCgroup(gate) => gate.fmt(f),
             Self::NewSession => f.write_str("setsid"),
             Self::NewGroup => f.write_str("setpgid"),
@@ -193,18 +203,9 @@ impl fmt::Display for Step {
             Self::Sandbox(step) => step.fmt(f),
             Self::ForkCommand(None) => f.write_str("fork in the sandbox"),
             Self::ForkCommand(Some(directory)) => directory.fmt(f),
-            Self::AwaitGo => f.write_str("wait for the start record"),
+            Self::AwaitStart => f.write_str("wait for the start record"),
             Self::Exec(program) => write!(f, "execve {program}"),
         }
-    }
-}
-
-fn await_go(shim: BorrowedFd<'_>) -> io::Result<()> {
-    let mut go = [0];
-    match socket::receive(shim, &mut go, Blocking::Yes)? {
-        Received::Message(_) => Ok(()),
-        // The shim died or gave up, and nobody will read this error.
-        Received::End | Received::Cut => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
     }
 }
 

@@ -1,12 +1,15 @@
 //! The life of one task, from the fork of its shim to its exit record.
 
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::prepare::prepare;
 use super::recorder::Recorder;
-use super::spawn::spawn;
+use super::spawn::{StartRecord, spawn};
 use super::step::StepError;
+use super::warm::Warm;
 use super::watch::Watch;
 use super::workspace::Workspace;
 use crate::launcher::outbox::Outbox;
@@ -14,10 +17,11 @@ use crate::launcher::protocol::LaunchRequest;
 use crate::sandbox::Supply;
 use crate::sandbox::cgroup::{self, Group};
 use crate::sys::fork::SingleThreaded;
+use crate::sys::process::Pid;
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, fd, proc_stat, process};
 use crate::task::Timestamp;
-use crate::task::state::{LaunchId, Running};
+use crate::task::state::Running;
 
 /// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
 /// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
@@ -32,10 +36,59 @@ pub fn run(
     lock: OwnedFd,
     reports: OwnedFd,
 ) -> i32 {
+    let origin = Origin::Supply(supply);
+    carry_out(single, Shim::begin(c"execgo-shim"), Task { request, origin, lock, reports })
+}
+
+/// What a shim does before it knows its task.
+#[derive(Debug)]
+pub struct Shim {
+    launcher: Option<Pid>,
+    own_start_ticks: u64,
+    signals: Signals,
+}
+
+/// What a shim is to do.
+#[derive(Debug)]
+pub struct Task<'a> {
+    pub request: &'a LaunchRequest,
+    pub origin: Origin<'a>,
+    pub lock: OwnedFd,
+    pub reports: OwnedFd,
+}
+
+/// Where the first process of the task comes from.
+#[derive(Debug)]
+pub enum Origin<'a> {
+    /// It is made, with this for a sandbox.
+    Supply(Supply<'a>),
+    /// It is pid 1 of a sandbox that was begun before, and gets the request as it came.
+    Warm(Warm, &'a [u8]),
+}
+
+impl Shim {
+    /// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
+    ///
+    /// # Errors
+    /// Names the call.
+    pub fn begin(name: &CStr) -> Result<Self, StepError> {
+        let launcher = process::getppid();
+        detach(name).map_err(|error| StepError::new("detach the shim", error))?;
+        let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
+        let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
+        let stat = proc_stat::read_self().map_err(|error| StepError::new("read /proc/self/stat", error))?;
+        Ok(Self { launcher, own_start_ticks: stat.start_ticks, signals })
+    }
+}
+
+/// Carries a task out. Returns the exit code, as [`run`].
+#[must_use]
+pub fn carry_out(single: &SingleThreaded, shim: Result<Shim, StepError>, task: Task<'_>) -> i32 {
+    let Task { request, origin, lock, reports } = task;
     let mut recorder = Recorder::new(request, Outbox::new(reports));
     let mut lock = Some(lock);
-    let launcher = process::getppid();
-    let (exit, remains) = match start(single, request, supply, &mut lock, &mut recorder) {
+    let launcher = shim.as_ref().map_or_else(|_| process::getppid(), |shim| shim.launcher);
+    let (exit, remains) = match shim.and_then(|shim| start(single, shim, request, origin, &mut lock, &mut recorder)) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
             Ok((exit, remains)) => (exit, Some(remains)),
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
@@ -57,56 +110,68 @@ pub fn run(
 
 fn start(
     single: &SingleThreaded,
+    shim: Shim,
     request: &LaunchRequest,
-    supply: Supply<'_>,
+    origin: Origin<'_>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
 ) -> Result<Watch, StepError> {
-    detach().map_err(|error| StepError::new("detach the shim", error))?;
-    let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
-    let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
-    recorder.open()?;
+    let journal = recorder.open()?.as_raw_fd();
     let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
     let workspace = limit.map(|bytes| Workspace::open(&request.task_dir.join("workspace"), bytes)).transpose()?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
-    let command = spawn(single, request, supply, streams, entry)?;
-    let started =
-        running(request.launch_id, command.pid).map_err(|error| StepError::new("read /proc/self/stat", error));
-    let running = match started.and_then(|running| recorder.started(&running).map(|()| running)) {
-        Ok(running) => running,
-        Err(error) => {
-            command.abandon();
-            return Err(error);
+    let shim_pid = process::getpid().as_raw_pid();
+    let running = |pid| Running {
+        launch_id: request.launch_id,
+        shim_pid,
+        shim_start_ticks: shim.own_start_ticks,
+        pid: Pid::as_raw_pid(pid),
+        // The child makes itself the leader of a session and a group before it execs.
+        pgid: Pid::as_raw_pid(pid),
+        started_at: Timestamp::now(),
+        started_monotonic_ms: clock::monotonic_ms(),
+    };
+    // By the command's process, in our memory.
+    let started = Cell::new(None);
+    let write = || {
+        let running = running(process::getpid());
+        recorder.started(&running)?;
+        started.set(Some(running));
+        Ok(())
+    };
+    let command = match origin {
+        Origin::Supply(supply) => {
+            let keep = [journal, lock.as_ref().map_or(journal, AsRawFd::as_raw_fd)];
+            spawn(single, request, supply, streams, entry, &StartRecord { keep, write: &write })?
+        }
+        Origin::Warm(warm, message) => warm.give(message, streams, entry)?,
+    };
+    let running = match started.take() {
+        Some(running) => running,
+        // It waits for its go, or has failed.
+        None => {
+            let running = running(command.pid);
+            if let Err(error) = recorder.started(&running) {
+                command.abandon();
+                return Err(error);
+            }
+            running
         }
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, signals, command, outputs, cgroup, workspace))
+    Ok(Watch::new(request, running, shim.signals, command, outputs, cgroup, workspace))
 }
 
-/// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
-fn detach() -> io::Result<()> {
+fn detach(name: &CStr) -> io::Result<()> {
     process::new_group()?;
-    process::set_name(c"execgo-shim")?;
+    process::set_name(name)?;
     process::become_subreaper()?;
     // A panic message has nowhere to go: the launcher's standard error may be a terminal or a pipe that somebody waits
     // on, and a task may run for days.
     fd::dup2_stderr(io::stdin())?;
     Ok(())
-}
-
-fn running(launch_id: LaunchId, pid: process::Pid) -> io::Result<Running> {
-    Ok(Running {
-        launch_id,
-        shim_pid: process::getpid().as_raw_pid(),
-        shim_start_ticks: proc_stat::read_self()?.start_ticks,
-        pid: pid.as_raw_pid(),
-        // The child makes itself the leader of a session and a group before it execs.
-        pgid: pid.as_raw_pid(),
-        started_at: Timestamp::now(),
-        started_monotonic_ms: clock::monotonic_ms(),
-    })
 }

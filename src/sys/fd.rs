@@ -1,10 +1,11 @@
 //! File descriptors: closing what a process must not hold, and its standard streams.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::PipeFlags;
 
 pub use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -48,6 +49,17 @@ fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> 
 /// As open(2).
 pub fn dev_null() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/null")
+}
+
+/// A pipe, close-on-exec, whose reading end returns `EAGAIN` instead of waiting.
+///
+/// # Errors
+/// `EMFILE`.
+pub fn pipe_to_poll() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    // The flag is of each end by itself, and nothing else is set on a new pipe.
+    fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+    Ok((reader.into(), writer.into()))
 }
 
 /// Lets reads and writes return `EAGAIN` instead of waiting, for every holder of this open file description.

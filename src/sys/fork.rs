@@ -101,6 +101,9 @@ unsafe fn clone3(args: &mut libc::clone_args) -> io::Result<i32> {
 }
 
 impl SingleThreaded {
+    /// Whether [`Self::vfork`] does as it says here. Elsewhere the child has a copy of the memory, and this process goes on.
+    pub const SHARES_MEMORY: bool = cfg!(target_arch = "x86_64");
+
     /// As [`Self::fork`], but in the memory of this process, which does not go on before the child has exec'ed or ended
     /// (vfork(2)): nothing is copied. What the child writes to memory, this process finds there. Into a cgroup of
     /// version 2, if one is given, as [`Self::clone_into`].

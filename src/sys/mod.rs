@@ -23,5 +23,6 @@ pub mod signal;
 pub mod sock_diag;
 pub mod socket;
 pub mod socket_holder;
+pub mod timer;
 #[cfg(target_arch = "x86_64")]
 mod vfork;

@@ -1,6 +1,7 @@
 //! Mounts by descriptor (fsopen(2), open_tree(2), move_mount(2), mount_setattr(2)): a mount is made detached, gets its
 //! attributes, and is attached last, so that no path is looked up twice.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -112,6 +113,27 @@ pub fn attach(mount: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
+/// Tells when the mounts of our namespace have changed (proc_pid_mounts(5)): it polls as ended, once for all changes since
+/// the last poll.
+#[derive(Debug)]
+pub struct Changes(File);
+
+impl Changes {
+    /// From now on.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn watch() -> io::Result<Self> {
+        File::open("/proc/self/mountinfo").map(Self)
+    }
+}
+
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// No mount made here is seen elsewhere, and none from elsewhere here.
 ///
 /// # Errors
@@ -120,12 +142,21 @@ pub fn make_all_private() -> io::Result<()> {
     Ok(rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
-/// Makes an attached mount the root, and lets go of the old root with everything below it (pivot_root(2), NOTES).
+/// Attaches a detached mount and makes it the working directory.
+///
+/// # Errors
+/// As move_mount(2).
+pub fn attach_and_enter(mount: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
+    attach(mount, target)?;
+    Ok(rustix::process::fchdir(mount)?)
+}
+
+/// Makes the attached mount that is the working directory the root, and lets go of the old root with everything below it
+/// (pivot_root(2), NOTES).
 ///
 /// # Errors
 /// As pivot_root(2); `EINVAL` when the old root is the initial ramfs.
-pub fn become_root(mount: BorrowedFd<'_>) -> io::Result<()> {
-    rustix::process::fchdir(mount)?;
+pub fn become_root() -> io::Result<()> {
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     Ok(rustix::process::chdir("/")?)

@@ -1,10 +1,16 @@
 //! Unix sockets that keep message boundaries (unix(7), `SOCK_SEQPACKET`).
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType};
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +57,53 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], blocking: Blocking) ->
     // With MSG_TRUNC the call returns the real length of a message, also of one that does not fit.
     let flags = MsgFlags::MSG_TRUNC | wait_flag(blocking);
     let length = uninterrupted(|| socket::recv(socket.as_raw_fd(), buffer, flags))?;
-    Ok(match length {
+    Ok(received(length, buffer.len()))
+}
+
+/// How many descriptors one message carries at most.
+pub const DESCRIPTORS: usize = 8;
+
+/// As [`send`], without waiting, and with a copy of each of these descriptors (unix(7), `SCM_RIGHTS`). Until they are
+/// received the copies are open in the message, and go with it when the other side ends without having read it.
+///
+/// # Errors
+/// As [`send`]; `EMSGSIZE` also for more than [`DESCRIPTORS`].
+pub fn hand_over(socket: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    Ok(retry_on_intr(|| sendmsg(socket, &[IoSlice::new(message)], &mut control, flags)).map(|_| ())?)
+}
+
+/// As [`receive`], waiting, with the descriptors that came along, close-on-exec.
+///
+/// # Errors
+/// As [`receive`]; `EMFILE`.
+pub fn take_over(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(Received, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::TRUNC;
+    let message = retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    let rights = control.drain().filter_map(|each| match each {
+        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+        _ => None,
+    });
+    let descriptors = rights.flatten().collect();
+    Ok((received(message.bytes, buffer.len()), descriptors))
+}
+
+const fn received(length: usize, room: usize) -> Received {
+    match length {
         0 => Received::End,
-        length if length > buffer.len() => Received::Cut,
+        length if length > room => Received::Cut,
         length => Received::Message(length),
-    })
+    }
 }
 
 const fn wait_flag(blocking: Blocking) -> MsgFlags {
@@ -78,6 +126,28 @@ fn uninterrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usi
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn a_descriptor_travels_with_its_message() {
+        use std::io::{Read, Write};
+        let (here, there) = pair().expect("pair");
+        let (mut reader, writer) = io::pipe().expect("pipe");
+        hand_over(here.as_fd(), b"a pipe", &[writer.as_fd(), here.as_fd()]).expect("sent");
+        drop((writer, here));
+        let mut buffer = [0; 8];
+        let (received, mut descriptors) = take_over(there.as_fd(), &mut buffer).expect("received");
+        assert_eq!((received, &buffer[..6], descriptors.len()), (Received::Message(6), &b"a pipe"[..], 2));
+        drop(descriptors.pop());
+        let mut pipe = std::fs::File::from(descriptors.pop().expect("the pipe"));
+        assert!(rustix::io::fcntl_getfd(&pipe).expect("open").contains(rustix::io::FdFlags::CLOEXEC));
+        pipe.write_all(b"x").expect("written");
+        drop(pipe);
+        let mut read = String::new();
+        reader.read_to_string(&mut read).expect("read to the end, which every other copy would keep away");
+        assert_eq!(read, "x");
+        let many = [there.as_fd(); DESCRIPTORS + 1];
+        assert!(hand_over(there.as_fd(), b"too many", &many).is_err());
+    }
 
     #[test]
     fn messages_keep_their_bounds_and_the_end_is_seen() {

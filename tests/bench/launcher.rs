@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub struct Launcher {
     reports: OwnedFd,
     launched: u64,
     groups: Option<Groups>,
+    /// How many sandboxes it keeps begun.
+    warm: u32,
     dir: TempDir,
 }
 
@@ -47,7 +50,7 @@ struct Groups {
 }
 
 impl Launcher {
-    pub fn start() -> Self {
+    pub fn start(warm: u32) -> Self {
         // What it costs to make a task's files on this disk is none of the sandbox's.
         let in_memory = Path::new("/dev/shm");
         let place = if in_memory.is_dir() { in_memory } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
@@ -64,7 +67,7 @@ impl Launcher {
             .spawn()
             .expect("it starts");
         let requests = process.stdin.take();
-        Self { process, requests, reports, launched: 0, groups: Groups::make(), dir }
+        Self { process, requests, reports, launched: 0, groups: Groups::make(), warm, dir }
     }
 
     /// Whether the sandboxes that are measured have a cgroup.
@@ -127,10 +130,12 @@ impl Launcher {
         let is_root = nix::unistd::geteuid().is_root();
         json!({
             "namespaces": {"mount": true, "pid": true, "uts": true, "ipc": true, "net": true},
-            "uid": is_root.then_some(UID_BASE + self.launched % 65_536),
+            "uid": is_root.then_some(UID_BASE + 1 + self.launched % 65_535),
+            "init_uid": is_root.then_some(UID_BASE),
             "rootfs": null,
             "landlock": true,
             "seccomp": true,
+            "warm": self.warm,
         })
     }
 }
@@ -149,7 +154,8 @@ impl Groups {
     /// Groups of this benchmark's own; none where they may not be made.
     fn make() -> Option<Self> {
         let root = Path::new("/sys/fs/cgroup");
-        let name = format!("execgo-bench-{}", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("execgo-bench-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let groups = if root.join("cgroup.controllers").exists() {
             Self { version: "v2", memory: root.join(&name), pids: root.join(&name) }
         } else {
@@ -167,8 +173,7 @@ impl Groups {
             "version": self.version,
             "memory": self.memory.join(id),
             "pids": self.pids.join(id),
-            "memory_bytes": MEMORY_BYTES,
-            "pids_max": PIDS_MAX,
+            "limits": {"memory_bytes": MEMORY_BYTES, "pids_max": PIDS_MAX},
         })
     }
 

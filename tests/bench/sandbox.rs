@@ -41,11 +41,22 @@ struct Args {
     pause_ms: u64,
 }
 
+/// As `sandbox.warm_sandboxes` is by default.
+const WARM: u32 = 2;
+
+struct Launchers {
+    cold: Launcher,
+    warm: Launcher,
+}
+
 #[derive(Debug, Default)]
 struct Measures {
     spawn: Series,
     process: Series,
-    sandbox: Series,
+    /// With nothing begun ahead.
+    cold: Series,
+    /// One that was begun before.
+    warm: Series,
     /// Where it is installed.
     bubblewrap: Option<Series>,
 }
@@ -57,16 +68,17 @@ fn main() {
         return;
     }
     let args = Args::parse_from(args);
-    let mut launcher = Launcher::start();
-    if !launcher.has_groups() {
+    // Each begins what its last launch was like.
+    let mut launchers = Launchers { cold: Launcher::start(0), warm: Launcher::start(WARM) };
+    if !launchers.cold.has_groups() {
         println!("without cgroups: this user cannot make them here");
     }
     let bubblewrap = has_bubblewrap();
     if !bubblewrap {
         println!("without bubblewrap: no bwrap that works is installed here");
     }
-    let at_once = Measures::take(&mut launcher, args.launches, Duration::ZERO, bubblewrap);
-    let spaced = Measures::take(&mut launcher, args.spaced, Duration::from_millis(args.pause_ms), bubblewrap);
+    let at_once = Measures::take(&mut launchers, args.launches, Duration::ZERO, bubblewrap);
+    let spaced = Measures::take(&mut launchers, args.spaced, Duration::from_millis(args.pause_ms), bubblewrap);
     println!("\n{} launches of each, in turns, one right after the other", args.launches);
     at_once.print();
     println!("\n{} launches of each, in turns, {} ms apart", args.spaced, args.pause_ms);
@@ -74,12 +86,13 @@ fn main() {
 }
 
 impl Measures {
-    fn take(launcher: &mut Launcher, launches: u32, pause: Duration, with_bubblewrap: bool) -> Self {
+    fn take(launchers: &mut Launchers, launches: u32, pause: Duration, with_bubblewrap: bool) -> Self {
         let mut all = Self { bubblewrap: with_bubblewrap.then(Series::default), ..Self::default() };
         for _ in 0..launches {
             all.spawn.add(timed(pause, machine::spawn_and_wait));
-            all.process.add(timed(pause, || launcher.run(Profile::Process)));
-            all.sandbox.add(timed(pause, || launcher.run(Profile::Sandbox)));
+            all.process.add(timed(pause, || launchers.cold.run(Profile::Process)));
+            all.cold.add(timed(pause, || launchers.cold.run(Profile::Sandbox)));
+            all.warm.add(timed(pause, || launchers.warm.run(Profile::Sandbox)));
             if let Some(series) = &mut all.bubblewrap {
                 series.add(timed(pause, bubblewrap));
             }
@@ -92,13 +105,15 @@ impl Measures {
         let mut rows = vec![
             row("spawn + wait", &self.spawn),
             row("process, launch to reaped", &self.process),
-            row("sandbox, launch to reaped", &self.sandbox),
+            row("cold sandbox, the same", &self.cold),
+            row("warm sandbox, the same", &self.warm),
         ];
         rows.extend(self.bubblewrap.as_ref().map(|series| row("bubblewrap, spawn + wait", series)));
         table::print(&rows, self.spawn.median(), self.spawn.rate());
         if let Some(bubblewrap) = &self.bubblewrap {
-            let ratio = self.sandbox.median().as_secs_f64() / bubblewrap.median().as_secs_f64();
-            println!("a sandbox takes {ratio:.2} of the time of bubblewrap (medians)");
+            let [cold, warm] = [&self.cold, &self.warm]
+                .map(|sandbox| sandbox.median().as_secs_f64() / bubblewrap.median().as_secs_f64());
+            println!("a cold sandbox takes {cold:.2} of the time of bubblewrap, a warm one {warm:.2} (medians)");
         }
     }
 }

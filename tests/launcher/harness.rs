@@ -182,6 +182,12 @@ impl Rig {
         processes_with("environ", format!("{MARK}={}", self.mark).as_bytes())
     }
 
+    /// The launcher, its shims, and the first processes of their sandboxes, as far as they live.
+    pub fn of_launcher(&self) -> Vec<i32> {
+        let lock = self.dir.path().join("a.lock");
+        processes_with("cmdline", lock.as_os_str().as_encoded_bytes())
+    }
+
     /// The server dies, or lets go.
     pub fn hang_up(&mut self) {
         let _nobody_has_a_copy = spawning();
@@ -208,9 +214,7 @@ impl Drop for Rig {
         let _ = self.launcher.wait();
         // Nothing for a test that passed. A shim has the launcher's command line, and ends by itself when it can kill
         // its command; one that a failed test left waiting has no command.
-        let lock = self.dir.path().join("a.lock");
-        let shims = processes_with("cmdline", lock.as_os_str().as_encoded_bytes());
-        for pid in self.survivors().into_iter().chain(shims) {
+        for pid in self.survivors().into_iter().chain(self.of_launcher()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }

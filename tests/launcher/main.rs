@@ -6,4 +6,5 @@ mod crash;
 mod exec;
 mod harness;
 mod limits;
+mod spares;
 mod terminate;

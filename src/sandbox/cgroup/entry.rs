@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use super::{CgroupError, GroupSpec, Version, v1};
@@ -30,6 +30,28 @@ pub struct Gate {
 pub struct GroupDir {
     group: PathBuf,
     file: File,
+}
+
+impl Entry {
+    /// What is to be handed over to a process that shall have it; and there [`Entry::handed_over`] makes it again.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let gates = self.gates.iter().map(|gate| gate.file.as_fd());
+        gates.chain(self.directory.iter().map(|directory| directory.file.as_fd())).collect()
+    }
+
+    /// The way into the group of `spec`, opened by another process.
+    #[must_use]
+    pub fn handed_over(spec: &GroupSpec, descriptors: impl Iterator<Item = OwnedFd>) -> Self {
+        let mut dirs = spec.dirs().into_iter().zip(descriptors.map(File::from));
+        match spec.version {
+            Version::V1 => Self { gates: dirs.map(|(group, file)| Gate { group, file }).collect(), directory: None },
+            Version::V2 => {
+                let directory = dirs.next().map(|(group, file)| GroupDir { group, file });
+                Self { gates: Vec::new(), directory }
+            }
+        }
+    }
 }
 
 impl GroupSpec {
