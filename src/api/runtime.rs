@@ -3,6 +3,8 @@
 mod capabilities;
 mod examples;
 
+use std::path::Path;
+
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,9 @@ pub struct RuntimeConfig {
     pub runtime_id: String,
     /// Where the server listens.
     pub listen_addr: String,
+    /// The UNIX socket on which the server listens as well; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix_socket: Option<String>,
     /// Where the runtime keeps its data.
     pub data_dir: String,
     /// How many tasks run at a time.
@@ -216,10 +221,12 @@ impl RuntimeConfig {
             sandbox: _,
             log: _,
         } = config;
-        let data_dir = std::path::absolute(&runtime.data_dir).unwrap_or_else(|_| runtime.data_dir.clone());
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let data_dir = absolute(&runtime.data_dir);
         Self {
             runtime_id: runtime_id.to_owned(),
             listen_addr: listen_addr.to_string(),
+            unix_socket: server.unix_socket.as_ref().map(|path| absolute(path).to_string_lossy().into_owned()),
             data_dir: data_dir.to_string_lossy().into_owned(),
             max_running_tasks: queue.max_running_tasks,
             max_queued_tasks: queue.max_queued_tasks,

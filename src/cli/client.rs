@@ -1,15 +1,23 @@
 //! A small blocking client. It keeps each answer as the server wrote it, beside the parsed JSON, so that fields it
 //! does not know pass through untouched.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response, Uri};
 use ureq::typestate::{WithBody, WithoutBody};
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, RequestBuilder};
 
+use super::unix_transport::UnixConnector;
+
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+/// Before the path of a UNIX socket.
+const UNIX: &str = "unix:";
+/// What stands for the server in requests over a UNIX socket.
+const OVER_UNIX: &str = "http://127.0.0.1";
 
 /// The longest wait that a server grants, see `docs/api.md`, Wait.
 pub const MAX_WAIT_MS: u64 = 600_000;
@@ -26,7 +34,10 @@ const MAX_ANSWER_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
+    /// As it was named.
     server: String,
+    /// Before the path of each request.
+    base: String,
     /// `Bearer …`.
     token: Option<HeaderValue>,
 }
@@ -41,7 +52,7 @@ pub struct Reply {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("--server {0:?} is not an address such as {DEFAULT_SERVER}")]
+    #[error("--server {0:?} is not an address such as {DEFAULT_SERVER} or unix:/run/execgo-runtime.sock")]
     Address(String),
     #[error("--server {0:?}: this client speaks plain http only")]
     Scheme(String),
@@ -73,15 +84,14 @@ type Answer = Result<Reply, ClientError>;
 
 impl Client {
     /// # Errors
-    /// When `server` is no `http://` address, or `token` can be none.
+    /// When `server` is neither an `http://` address nor a UNIX socket, or `token` can be none.
     pub fn new(server: &str, token: Option<&str>) -> Result<Self, ClientError> {
-        let server = server.trim_end_matches('/');
-        let uri: Uri = server.parse().map_err(|_| ClientError::Address(server.to_owned()))?;
-        match uri.scheme_str() {
-            Some("http") if uri.query().is_none() => {}
-            Some("https") => return Err(ClientError::Scheme(server.to_owned())),
-            _ => return Err(ClientError::Address(server.to_owned())),
-        }
+        let socket = server.strip_prefix(UNIX).map(PathBuf::from);
+        let base = match &socket {
+            Some(path) if path.as_os_str().is_empty() => return Err(ClientError::Address(server.to_owned())),
+            Some(_) => OVER_UNIX.to_owned(),
+            None => address(server)?,
+        };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -92,7 +102,11 @@ impl Client {
             .timeout_global(Some(ANSWER_WITHIN))
             .build();
         let token = token.map(bearer).transpose()?;
-        Ok(Self { agent: config.into(), server: server.to_owned(), token })
+        let agent = match socket {
+            Some(path) => Agent::with_parts(config, UnixConnector(path), DefaultResolver::default()),
+            None => config.into(),
+        };
+        Ok(Self { agent, server: server.to_owned(), base, token })
     }
 
     fn get(&self, url: impl AsRef<str>) -> RequestBuilder<WithoutBody> {
@@ -147,7 +161,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/api/v1{path}", self.server)
+        format!("{}/api/v1{path}", self.base)
     }
 
     fn task_url(&self, id: &str) -> String {
@@ -173,6 +187,16 @@ impl Client {
     }
 }
 
+/// Without a slash at its end.
+fn address(server: &str) -> Result<String, ClientError> {
+    let server = server.trim_end_matches('/').to_owned();
+    match server.parse::<Uri>() {
+        Ok(uri) if uri.scheme_str() == Some("http") && uri.query().is_none() => Ok(server),
+        Ok(uri) if uri.scheme_str() == Some("https") => Err(ClientError::Scheme(server)),
+        _ => Err(ClientError::Address(server)),
+    }
+}
+
 fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
     value.set_sensitive(true);
@@ -195,11 +219,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_http_addresses_are_taken() {
-        for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/"] {
+    fn only_plain_http_addresses_and_unix_sockets_are_taken() {
+        for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/", "unix:/a b", "unix:a"] {
             assert!(Client::new(good, None).is_ok(), "{good}");
         }
-        for bad in ["", "127.0.0.1:8080", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
+        for bad in
+            ["", "127.0.0.1:8080", "unix:", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"]
+        {
             let error = Client::new(bad, None).expect_err(bad).to_string();
             assert!(error.starts_with("--server"), "{error}");
         }

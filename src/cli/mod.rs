@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod events;
 mod kill;
+mod listeners;
 mod openapi;
 mod run;
 mod serve;
@@ -18,6 +19,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unix_transport;
 mod wait;
 
 use std::path::PathBuf;
@@ -65,7 +67,7 @@ enum ClientVerb {
 /// Where the server is and how its answer is shown; every client verb takes these.
 #[derive(Args, Debug)]
 struct Common {
-    /// Base address of the server; it is contacted directly, whatever HTTP_PROXY says
+    /// Base address of the server, or unix:PATH of its UNIX socket; it is contacted directly, whatever HTTP_PROXY says
     #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
     #[arg(hide_env_values = true)]
     server: String,

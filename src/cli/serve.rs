@@ -1,6 +1,6 @@
 //! `serve`: reads the configuration, starts the log, hands over to the server. Wiring only.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,27 +9,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::Exit;
+use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
 use crate::metrics::Metrics;
-use crate::server::{self, Access, Context};
+use crate::server::{self, Access, Context, Listeners};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
 /// Threads for reads of the store and for files. Each may come to hold a connection to the store, whose descriptor SQLite
 /// gives back only when its last one is closed: hundreds for one burst of requests would stay.
 const MAX_BLOCKING_THREADS: usize = 32;
-/// What Linux allows at most, unless told otherwise (listen(2)).
-const BACKLOG: u32 = 4096;
 
 const HELP: &str =
     "Each flag beats its environment variable, that beats the files of --config, and they beat the defaults.
@@ -136,15 +133,6 @@ fn check_anonymous(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A connection that finds the backlog full is tried again by its client's kernel, a second later.
-fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if wanted.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a former server may linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(wanted)?;
-    socket.listen(BACKLOG)
-}
-
 async fn listen(
     config: Config,
     run_as: Option<RunAs>,
@@ -159,8 +147,13 @@ async fn listen(
     let access = Access::new(&config.access, &own_name.to_string_lossy()).with_context(|| {
         config.access.tokens_file.iter().map(|path| format!("the tokens of {}", path.display())).collect::<String>()
     })?;
-    let listener = bind(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
-    let address = listener.local_addr()?;
+    let tcp = listeners::tcp(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = tcp.local_addr()?;
+    let unix = config.server.unix_socket.as_deref().map(|path| {
+        listeners::unix(path).with_context(|| format!("cannot listen on the UNIX socket {}", path.display()))
+    });
+    // In this order: the file is removed behind its listener.
+    let (_socket_file, unix) = unix.transpose()?.unzip();
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
     let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir(), run_as), cgroups);
     for warning in &manifest.warnings {
@@ -180,7 +173,7 @@ async fn listen(
         readers,
         metrics,
     };
-    server::serve(listener, context, access, shutdown).await?;
+    server::serve(Listeners { tcp, unix }, context, access, shutdown).await?;
     tracing::info!("stopped; running tasks go on under their shims");
     Ok(())
 }

@@ -22,6 +22,10 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT")]
     pub listen_addr: Option<String>,
 
+    /// UNIX socket to listen on as well [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<String>,
+
     /// File of the bearer tokens that clients need [default: none, whoever reaches the server may everything]
     #[arg(long, value_name = "FILE")]
     pub tokens_file: Option<String>,
@@ -137,10 +141,11 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 23] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 24] {
         let Self {
             files: _,
             listen_addr,
+            unix_socket,
             tokens_file,
             allow_anonymous,
             data_dir,
@@ -167,6 +172,7 @@ impl Flags {
         } = self;
         [
             ("server.listen_addr", listen_addr),
+            ("server.unix_socket", unix_socket),
             ("access.tokens_file", tokens_file),
             ("access.allow_anonymous", allow_anonymous),
             ("runtime.data_dir", data_dir),

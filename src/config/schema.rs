@@ -56,6 +56,7 @@ pub const KEYS: &[Key] = &[
     key("runtime.id", Kind::Name).optional().alias("EXECGO_RUNTIME_ID").flag("--runtime-id"),
     key("runtime.data_dir", Kind::Path).flag("--data-dir"),
     key("server.listen_addr", Kind::Address).flag("--listen-addr"),
+    key("server.unix_socket", Kind::Path).optional().flag("--unix-socket"),
     key("server.allow_tasks", Kind::Switch),
     key("server.max_body_bytes", number(1, 512 << 20)),
     key("server.header_timeout_ms", number(1, HOUR_MS)),

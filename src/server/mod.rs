@@ -11,6 +11,7 @@ mod events;
 mod fault;
 mod health;
 mod kill;
+mod listener;
 mod metrics;
 mod params;
 mod rate;
@@ -28,9 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::Access;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use listener::{Tcp, Unix};
 
 use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
@@ -51,6 +54,13 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
 }
 
+/// Where the server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    pub tcp: TcpListener,
+    pub unix: Option<UnixListener>,
+}
+
 /// The context and what belongs to this one run of the server.
 struct Shared {
     context: Context,
@@ -66,23 +76,30 @@ struct Shared {
 /// # Errors
 /// The listener has no local address.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     context: Context,
     access: Access,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let listen_addr = listener.local_addr()?;
-    let (header_timeout_ms, shutdown_timeout_ms) =
-        (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
-    let sandbox = &context.config.sandbox;
-    let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
+    let Listeners { tcp, unix } = listeners;
+    let listen_addr = tcp.local_addr()?;
+    let (server, sandbox) = (&context.config.server, &context.config.sandbox);
+    let (header_timeout_ms, shutdown_timeout_ms) = (server.header_timeout_ms, server.shutdown_timeout_ms);
+    let (base, count) = (sandbox.uid_base, sandbox.uid_count);
+    let tcp = Tcp { listener: tcp, task_peers: TaskPeers::new(base, count, &context.manifest) };
+    let unix_peers = TaskPeers::of_unix_socket(base, count, server.allow_tasks, &context.manifest);
+    let unix = unix.map(|listener| Unix { listener, task_peers: unix_peers });
     let unfinished = TaskTracker::new();
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
-    let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
+    let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms));
     tracing::debug!(%listen_addr, "serving");
-    connections.accept_until(&listener, &shutdown).await;
-    drop(listener);
+    let over_unix = async {
+        if let Some(unix) = unix {
+            connections.accept_until(unix, &shutdown).await;
+        }
+    };
+    tokio::join!(connections.accept_until(tcp, &shutdown), over_unix);
     let drained = async {
         connections.drain().await;
         unfinished.close();

@@ -18,3 +18,4 @@ mod run_as;
 mod sandbox;
 mod support;
 mod tasks;
+mod transport;
