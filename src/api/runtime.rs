@@ -33,6 +33,8 @@ pub struct RuntimeInfo {
     pub started_at: Timestamp,
     /// Version of the form of the capability manifest.
     pub snapshot_version: String,
+    /// Whether it is being drained: it accepts and starts nothing any more.
+    pub draining: bool,
     /// On what it runs.
     pub platform: Platform,
 }
@@ -187,12 +189,13 @@ pub struct TenantResources {
 
 impl RuntimeInfo {
     #[must_use]
-    pub fn new(runtime_id: &str, started_at: Timestamp, platform: &capability::Platform) -> Self {
+    pub fn new(runtime_id: &str, started_at: Timestamp, draining: bool, platform: &capability::Platform) -> Self {
         Self {
             runtime_id: runtime_id.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at,
             snapshot_version: SNAPSHOT_VERSION.to_owned(),
+            draining,
             platform: platform.into(),
         }
     }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response, Uri};
 use ureq::typestate::{WithBody, WithoutBody};
@@ -158,6 +158,12 @@ impl Client {
     /// Refused or unreachable.
     pub fn events(&self, id: &str) -> Answer {
         self.read(self.get(format!("{}/events", self.task_url(id))).call())
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn drain(&self, waiting: &str) -> Answer {
+        self.read(self.post(self.url("/runtime/drain")).send_json(json!({"waiting": waiting})))
     }
 
     fn url(&self, path: &str) -> String {

@@ -4,6 +4,7 @@
 mod client;
 mod config;
 mod console;
+mod drain;
 mod events;
 mod kill;
 mod listeners;
@@ -59,6 +60,7 @@ enum ClientVerb {
     Kill(kill::Kill),
     Run(Box<run::Run>),
     Events(events::Events),
+    Drain(drain::Drain),
     Config(config::Config),
     Openapi(openapi::OpenApi),
     Token(token::NewToken),
@@ -143,6 +145,7 @@ impl ClientVerb {
             Self::Kill(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
+            Self::Drain(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),
             Self::Openapi(verb) => verb.run(console),
             Self::Token(verb) => verb.run(console),

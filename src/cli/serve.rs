@@ -18,7 +18,7 @@ use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
-use crate::dispatcher::{self, Dispatcher, LaunchSettings, inherited_env, trash};
+use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, inherited_env, trash};
 use crate::metrics::Metrics;
 use crate::server::{self, Access, Context, Listeners};
 use crate::store::{self, DataDir, Readers, write_whole};
@@ -159,8 +159,8 @@ async fn listen(
     for warning in &manifest.warnings {
         tracing::info!("not available here: {warning}");
     }
-    let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone()));
+    let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone(), at_once.clone()));
     tokio::spawn(collect_garbage(config.retention.clone(), data_dir.path().to_owned(), dispatcher.clone()));
     data_dir.announce(address)?;
     tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on http://{address}");
@@ -173,7 +173,7 @@ async fn listen(
         readers,
         metrics,
     };
-    server::serve(Listeners { tcp, unix }, context, access, shutdown).await?;
+    server::serve(Listeners { tcp, unix }, context, access, shutdown, at_once).await?;
     tracing::info!("stopped; running tasks go on under their shims");
     Ok(())
 }
@@ -238,15 +238,37 @@ fn signals() -> std::io::Result<Signals> {
     Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
 }
 
-/// Drains and then stops: nothing new is started or accepted, open requests end, running tasks go on.
-async fn stop_on_signal(mut signals: Signals, dispatcher: Dispatcher, shutdown: CancellationToken) {
-    tokio::select! {
-        _ = signals.terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = signals.interrupt.recv() => tracing::info!("SIGINT: draining"),
+impl Signals {
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
-    if let Err(error) = dispatcher.drain().await {
-        tracing::warn!(%error, "could not drain");
-    }
+}
+
+/// Drains and then stops: nothing new is started or accepted, open requests end, running tasks go on. A second signal does
+/// not let open requests end.
+async fn stop_on_signal(
+    mut signals: Signals,
+    dispatcher: Dispatcher,
+    shutdown: CancellationToken,
+    at_once: CancellationToken,
+) {
+    // Not within the macro: what a filter leaves out is not evaluated.
+    let first = signals.next().await;
+    tracing::info!("{first}: draining");
+    let stop = async {
+        if let Err(error) = dispatcher.drain(Waiting::Keep).await {
+            tracing::warn!(%error, "could not drain");
+        }
+        shutdown.cancel();
+        std::future::pending().await
+    };
+    let again = tokio::select! { again = signals.next() => again, () = stop => return };
+    tracing::info!("{again} once more");
+    at_once.cancel();
     shutdown.cancel();
 }
 

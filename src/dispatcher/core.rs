@@ -474,6 +474,7 @@ fn storage_fault(error: &StoreError) -> Unavailable {
     Unavailable::Storage
 }
 
+mod drain;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -18,7 +18,9 @@ pub mod trash;
 mod waiters;
 mod watch;
 
-pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+pub use handle::{
+    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+};
 pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;

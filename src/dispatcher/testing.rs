@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
-use super::handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+use super::handle::{
+    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+};
 use super::input::{Input, Question};
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
@@ -49,6 +52,7 @@ struct Desk {
     writer: Writer,
     ledger: Ledger,
     waiters: Waiters,
+    draining: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -59,7 +63,7 @@ impl Fake {
         let waiters = Waiters::default();
         let dispatcher = Dispatcher::new(inbox, waiters.clone());
         let ledger = Ledger::new(rules.capacity, &rules.quotas);
-        let desk = Arc::new(Mutex::new(Desk { rules, writer, ledger, waiters }));
+        let desk = Arc::new(Mutex::new(Desk { rules, writer, ledger, waiters, draining: dispatcher.draining_flag() }));
         let worker = Arc::clone(&desk);
         std::thread::spawn(move || {
             for input in inputs {
@@ -110,7 +114,22 @@ impl Desk {
             Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
+            Input::Question(Question::Drain { waiting, reply }) => {
+                self.drain(waiting);
+                let _ = reply.send(());
+            }
             _ => unreachable!("nothing behind the stand-in sends anything"),
+        }
+    }
+
+    fn drain(&mut self, waiting: Waiting) {
+        self.rules.available = Err(Unavailable::Draining);
+        self.draining.store(true, Ordering::Relaxed);
+        let live = self.writer.live_tasks().expect("reads");
+        let now = Timestamp::now();
+        let ends: Vec<_> = live.iter().filter_map(|task| task.drain(now).ok()).collect();
+        if waiting == Waiting::Cancel && !ends.is_empty() {
+            self.commit(ends);
         }
     }
 

@@ -6,6 +6,7 @@ mod access;
 mod body;
 pub mod document;
 mod doors;
+mod drain;
 mod edge;
 mod events;
 mod fault;
@@ -71,7 +72,7 @@ struct Shared {
 }
 
 /// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
-/// `server.shutdown_timeout_ms` and returns.
+/// `server.shutdown_timeout_ms`, unless `at_once` is cancelled, and returns.
 ///
 /// # Errors
 /// The listener has no local address.
@@ -80,6 +81,7 @@ pub async fn serve(
     context: Context,
     access: Access,
     shutdown: CancellationToken,
+    at_once: CancellationToken,
 ) -> io::Result<()> {
     let Listeners { tcp, unix } = listeners;
     let listen_addr = tcp.local_addr()?;
@@ -105,8 +107,11 @@ pub async fn serve(
         unfinished.close();
         unfinished.wait().await;
     };
-    if tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained).await.is_err() {
-        tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
+    tokio::select! {
+        ended = tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained) => if ended.is_err() {
+            tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
+        },
+        () = at_once.cancelled() => tracing::warn!("stopping at once: open requests are cut off"),
     }
     Ok(())
 }

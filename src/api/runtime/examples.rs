@@ -16,6 +16,7 @@ impl Example for RuntimeInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: Timestamp::from_millis(1_760_000_000_000),
             snapshot_version: SNAPSHOT_VERSION.into(),
+            draining: false,
             platform: Platform::example(),
         }
     }
