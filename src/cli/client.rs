@@ -1,12 +1,14 @@
 //! A small blocking client. It keeps each answer as the server wrote it, beside the parsed JSON, so that fields it
 //! does not know pass through untouched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_rustls::rustls::{self, CertificateError};
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response, Uri};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, RequestBuilder};
@@ -14,6 +16,7 @@ use ureq::{Agent, Body, RequestBuilder};
 use super::unix_transport::UnixConnector;
 
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+const HTTPS: &str = "https://";
 /// Before the path of a UNIX socket.
 const UNIX: &str = "unix:";
 /// What stands for the server in requests over a UNIX socket.
@@ -54,15 +57,15 @@ pub struct Reply {
 pub enum ClientError {
     #[error("--server {0:?} is not an address such as {DEFAULT_SERVER} or unix:/run/execgo-runtime.sock")]
     Address(String),
-    #[error("--server {0:?}: this client speaks plain http only")]
-    Scheme(String),
+    #[error("--ca-file {}: {problem}", path.display())]
+    Authority { path: PathBuf, problem: String },
     #[error("the token holds a character that no HTTP header may hold, or is empty")]
     Token,
     #[error("--owner holds a character that no HTTP header may hold")]
     Owner,
     #[error("{code}: {message}")]
     Refused { status: u16, code: String, message: String },
-    #[error("cannot reach {server}: {cause}")]
+    #[error("cannot reach {server}: {cause}{}", hint(cause))]
     Unreachable { server: String, cause: Box<ureq::Error> },
     #[error("{server} is no execgo-runtime: its answer (HTTP status {status}) is not the JSON that belongs there")]
     Stranger { server: String, status: u16 },
@@ -75,7 +78,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } | Self::Stranger { status, .. } => matches!(status, 502..=504),
-            Self::Address(_) | Self::Scheme(_) | Self::Token | Self::Owner => false,
+            Self::Address(_) | Self::Authority { .. } | Self::Token | Self::Owner => false,
         }
     }
 }
@@ -84,15 +87,20 @@ type Answer = Result<Reply, ClientError>;
 
 impl Client {
     /// # Errors
-    /// When `server` is neither an `http://` address nor a UNIX socket, or `token` can be none.
-    pub fn new(server: &str, token: Option<&str>) -> Result<Self, ClientError> {
+    /// When `server` is neither an address nor a UNIX socket, `token` can be none, or `ca_file` cannot be used.
+    pub fn new(server: &str, token: Option<&str>, ca_file: Option<&Path>) -> Result<Self, ClientError> {
         let socket = server.strip_prefix(UNIX).map(PathBuf::from);
         let base = match &socket {
             Some(path) if path.as_os_str().is_empty() => return Err(ClientError::Address(server.to_owned())),
             Some(_) => OVER_UNIX.to_owned(),
             None => address(server)?,
         };
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = ca_file.filter(|_| base.starts_with(HTTPS)) {
+            tls = tls.root_certs(authorities(path)?);
+        }
         let config = Agent::config_builder()
+            .tls_config(tls.build())
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -197,9 +205,40 @@ impl Client {
 fn address(server: &str) -> Result<String, ClientError> {
     let server = server.trim_end_matches('/').to_owned();
     match server.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") && uri.query().is_none() => Ok(server),
-        Ok(uri) if uri.scheme_str() == Some("https") => Err(ClientError::Scheme(server)),
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none() => Ok(server),
         _ => Err(ClientError::Address(server)),
+    }
+}
+
+/// Who is trusted to say which certificates are right.
+fn authorities(path: &Path) -> Result<RootCerts, ClientError> {
+    let failed = |problem: String| ClientError::Authority { path: path.to_owned(), problem };
+    let pem = std::fs::read(path).map_err(|error| failed(format!("cannot read it: {error}")))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        return Err(failed("there is no certificate in it, in the form of PEM".to_owned()));
+    }
+    Ok(found.into())
+}
+
+/// What to do about a TLS that does not come about.
+fn hint(cause: &ureq::Error) -> &'static str {
+    let tls = match cause {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        _ => None,
+    };
+    match tls {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "; --ca-file names the certificate of the authority that this server's is from"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "; it may speak plain HTTP: try http://",
+        _ => "",
     }
 }
 
@@ -225,14 +264,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_http_addresses_and_unix_sockets_are_taken() {
-        for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/", "unix:/a b", "unix:a"] {
-            assert!(Client::new(good, None).is_ok(), "{good}");
-        }
-        for bad in
-            ["", "127.0.0.1:8080", "unix:", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"]
+    fn only_http_addresses_and_unix_sockets_are_taken() {
+        for good in
+            ["https://host", "http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/", "unix:/a b", "unix:a"]
         {
-            let error = Client::new(bad, None).expect_err(bad).to_string();
+            assert!(Client::new(good, None, None).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:8080", "unix:", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
+            let error = Client::new(bad, None, None).expect_err(bad).to_string();
             assert!(error.starts_with("--server"), "{error}");
         }
     }

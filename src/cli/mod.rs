@@ -82,6 +82,10 @@ struct Common {
     #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_TOKEN_FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
 
+    /// Certificates of the authorities that may vouch for an https:// server, as PEM; without it those that Mozilla trusts
+    #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_CA_FILE")]
+    ca_file: Option<PathBuf>,
+
     /// json: the server's answer as it came; text: for people
     #[arg(long, value_enum, default_value_t = Output::Json)]
     output: Output,
@@ -99,7 +103,7 @@ impl Common {
             std::fs::read_to_string(path).with_context(|| format!("--token-file {}: cannot read it", path.display()))
         };
         let token = self.token_file.as_ref().map(from_file).transpose()?.or_else(|| self.token.clone());
-        Ok(Client::new(&self.server, token.as_deref().map(str::trim))?)
+        Ok(Client::new(&self.server, token.as_deref().map(str::trim), self.ca_file.as_deref())?)
     }
 }
 

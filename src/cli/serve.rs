@@ -20,7 +20,7 @@ use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, inherited_env, trash};
 use crate::metrics::Metrics;
-use crate::server::{self, Access, Context, Listeners};
+use crate::server::{self, Access, Context, Listeners, Tls};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
@@ -133,6 +133,15 @@ fn check_anonymous(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn tls(server: &config::Server) -> anyhow::Result<Option<Tls>> {
+    match (&server.tls_cert_file, &server.tls_key_file) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls::open(certificate, key).context("cannot speak TLS")?)),
+        (None, None) => Ok(None),
+        (Some(_), None) => anyhow::bail!("server.tls_cert_file needs server.tls_key_file, the key of the certificate"),
+        (None, Some(_)) => anyhow::bail!("server.tls_key_file needs server.tls_cert_file, the certificate of the key"),
+    }
+}
+
 async fn listen(
     config: Config,
     run_as: Option<RunAs>,
@@ -147,6 +156,8 @@ async fn listen(
     let access = Access::new(&config.access, &own_name.to_string_lossy()).with_context(|| {
         config.access.tokens_file.iter().map(|path| format!("the tokens of {}", path.display())).collect::<String>()
     })?;
+    let tls = tls(&config.server)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let tcp = listeners::tcp(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
     let address = tcp.local_addr()?;
     let unix = config.server.unix_socket.as_deref().map(|path| {
@@ -162,8 +173,8 @@ async fn listen(
     let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone(), at_once.clone()));
     tokio::spawn(collect_garbage(config.retention.clone(), data_dir.path().to_owned(), dispatcher.clone()));
-    data_dir.announce(address)?;
-    tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on http://{address}");
+    data_dir.announce(&format!("{scheme}://{address}"))?;
+    tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on {scheme}://{address}");
     let context = Context {
         config: Arc::new(config),
         runtime_id,
@@ -173,7 +184,7 @@ async fn listen(
         readers,
         metrics,
     };
-    server::serve(Listeners { tcp, unix }, context, access, shutdown, at_once).await?;
+    server::serve(Listeners { tcp, tls, unix }, context, access, shutdown, at_once).await?;
     tracing::info!("stopped; running tasks go on under their shims");
     Ok(())
 }

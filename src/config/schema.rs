@@ -57,6 +57,8 @@ pub const KEYS: &[Key] = &[
     key("runtime.data_dir", Kind::Path).flag("--data-dir"),
     key("server.listen_addr", Kind::Address).flag("--listen-addr"),
     key("server.unix_socket", Kind::Path).optional().flag("--unix-socket"),
+    key("server.tls_cert_file", Kind::Path).optional().flag("--tls-cert-file"),
+    key("server.tls_key_file", Kind::Path).optional().flag("--tls-key-file"),
     key("server.allow_tasks", Kind::Switch),
     key("server.max_body_bytes", number(1, 512 << 20)),
     key("server.header_timeout_ms", number(1, HOUR_MS)),

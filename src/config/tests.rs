@@ -16,6 +16,8 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("runtime.data_dir", ["/a", "b c", "../d"]),
     ("server.listen_addr", ["0.0.0.0:1", "'[::1]:2'", "127.0.0.1:0"]),
     ("server.unix_socket", ["a.sock", "/b", "c d"]),
+    ("server.tls_cert_file", ["a.pem", "/b", "c d"]),
+    ("server.tls_key_file", ["a.pem", "/b", "c d"]),
     ("server.allow_tasks", ["true", "false", "yes"]),
     ("server.max_body_bytes", ["1", "2", "1073741824"]),
     ("server.header_timeout_ms", ["1", "2", "3600000"]),

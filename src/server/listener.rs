@@ -3,11 +3,14 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use poem::Addr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::rustls::ServerConfig;
 
+use super::tls::Tls;
 use crate::capability::TaskPeers;
 
 /// A connection that was accepted, before anything of it is read.
@@ -15,6 +18,8 @@ pub(super) struct Arrival<S> {
     pub(super) stream: S,
     pub(super) local: Addr,
     pub(super) remote: Addr,
+    /// The client is to speak TLS.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     /// Whether it may be a task's; to be asked once.
     pub(super) may_be_task: Question,
 }
@@ -33,6 +38,7 @@ pub(super) trait Listener {
 
 pub(super) struct Tcp {
     pub(super) listener: TcpListener,
+    pub(super) tls: Option<Tls>,
     pub(super) task_peers: TaskPeers,
 }
 
@@ -52,7 +58,8 @@ impl Listener for Tcp {
         }
         let peers = self.task_peers.clone();
         let may_be_task = Question::new(&self.task_peers, move || peers.may_own(peer, local));
-        Ok(Arrival { stream, local: local.into(), remote: peer.into(), may_be_task })
+        let tls = self.tls.as_ref().map(Tls::current);
+        Ok(Arrival { stream, local: local.into(), remote: peer.into(), tls, may_be_task })
     }
 }
 
@@ -68,7 +75,7 @@ impl Listener for Unix {
         let peers = self.task_peers.clone();
         let ask = move || peers.may_have_connected(who.uid(), pid, ours.as_fd());
         let may_be_task = Question::new(&self.task_peers, ask);
-        Ok(Arrival { stream, local: local.into(), remote: peer.into(), may_be_task })
+        Ok(Arrival { stream, local: local.into(), remote: peer.into(), tls: None, may_be_task })
     }
 }
 

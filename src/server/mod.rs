@@ -18,11 +18,13 @@ mod params;
 mod rate;
 mod routes;
 mod runtime;
+mod stamp;
 mod status;
 mod submit;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::Access;
+pub use tls::Tls;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +62,8 @@ pub struct Context {
 #[derive(Debug)]
 pub struct Listeners {
     pub tcp: TcpListener,
+    /// What is spoken over TCP; absent: plain HTTP.
+    pub tls: Option<Tls>,
     pub unix: Option<UnixListener>,
 }
 
@@ -83,25 +88,25 @@ pub async fn serve(
     shutdown: CancellationToken,
     at_once: CancellationToken,
 ) -> io::Result<()> {
-    let Listeners { tcp, unix } = listeners;
+    let Listeners { tcp, tls, unix } = listeners;
     let listen_addr = tcp.local_addr()?;
     let (server, sandbox) = (&context.config.server, &context.config.sandbox);
     let (header_timeout_ms, shutdown_timeout_ms) = (server.header_timeout_ms, server.shutdown_timeout_ms);
     let (base, count) = (sandbox.uid_base, sandbox.uid_count);
-    let tcp = Tcp { listener: tcp, task_peers: TaskPeers::new(base, count, &context.manifest) };
+    let tcp = Tcp { listener: tcp, tls, task_peers: TaskPeers::new(base, count, &context.manifest) };
     let unix_peers = TaskPeers::of_unix_socket(base, count, server.allow_tasks, &context.manifest);
     let unix = unix.map(|listener| Unix { listener, task_peers: unix_peers });
     let unfinished = TaskTracker::new();
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
-    let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms));
+    let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms), shutdown.clone());
     tracing::debug!(%listen_addr, "serving");
     let over_unix = async {
         if let Some(unix) = unix {
-            connections.accept_until(unix, &shutdown).await;
+            connections.accept(unix).await;
         }
     };
-    tokio::join!(connections.accept_until(tcp, &shutdown), over_unix);
+    tokio::join!(connections.accept(tcp), over_unix);
     let drained = async {
         connections.drain().await;
         unfinished.close();

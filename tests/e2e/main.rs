@@ -18,4 +18,5 @@ mod run_as;
 mod sandbox;
 mod support;
 mod tasks;
+mod tls;
 mod transport;

@@ -32,7 +32,7 @@ async fn live(listen: &str, rules: Rules) -> Live {
     let shutdown = CancellationToken::new();
     let context = context(dir.path(), &fake);
     let access = Access::new(&context.config.access, "").expect("no tokens");
-    let listeners = Listeners { tcp: listener, unix: None };
+    let listeners = Listeners { tcp: listener, tls: None, unix: None };
     let served = tokio::spawn(serve(listeners, context, access, shutdown.clone(), CancellationToken::new()));
     Live { dir, fake, addr, shutdown, served }
 }
