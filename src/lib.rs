@@ -12,6 +12,7 @@ mod init;
 mod launcher;
 mod ledger;
 mod metrics;
+mod output;
 mod sandbox;
 mod scheduler;
 mod server;

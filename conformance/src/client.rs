@@ -68,6 +68,8 @@ pub struct Call {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Option<Vec<u8>>,
+    /// Sent without the client's token.
+    anonymous: bool,
 }
 
 /// A request and its answer.
@@ -80,18 +82,26 @@ pub struct Exchange {
     /// `Null` when the answer is no JSON.
     pub body: Value,
     pub text: String,
+    /// What `text` is read from; what is no text is replaced there.
+    pub bytes: Vec<u8>,
 }
 
 impl Call {
     #[must_use]
     pub fn new(method: Method, path: &str) -> Self {
-        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: None }
+        Self { method, path: path.to_owned(), headers: HeaderMap::new(), body: None, anonymous: false }
     }
 
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a case sends headers that can be sent");
         self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.anonymous = true;
         self
     }
 
@@ -151,6 +161,11 @@ impl Client {
         value.set_sensitive(true);
         self.token = Some(value);
         Ok(())
+    }
+
+    #[must_use]
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// From now on every exchange is held against the document.
@@ -242,8 +257,9 @@ impl Client {
         let mut request = Request::builder().method(call.method.clone()).uri(format!("{}{}", self.base, call.path));
         if let Some(headers) = request.headers_mut() {
             headers.extend(call.headers.clone());
-            if let Some(token) = &self.token {
-                headers.insert(AUTHORIZATION, token.clone());
+            if let Some(token) = self.token.as_ref().filter(|_| !call.anonymous) {
+                // What the call says itself holds.
+                headers.entry(AUTHORIZATION).or_insert_with(|| token.clone());
             }
         }
         match &call.body {
@@ -264,7 +280,8 @@ fn read(call: Call, answer: Result<Response<Body>, ureq::Error>) -> Result<Excha
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let bytes = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Ok(Exchange { call, status, headers, content_type, body, text: String::from_utf8_lossy(&bytes).into_owned() })
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Exchange { call, status, headers, content_type, body, text, bytes })
 }
 
 impl Exchange {
@@ -291,6 +308,12 @@ impl Exchange {
     /// `pointer` is a JSON pointer into the answer.
     pub fn expect_field(&self, pointer: &str, value: &Value) -> Outcome {
         self.expect(self.body.pointer(pointer) == Some(value), &format!("{pointer} is {value}"))
+    }
+
+    /// The value of a header, empty where there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The answer is a failure in the one form of every failure.

@@ -30,6 +30,8 @@ pub enum ErrorCode {
     PayloadTooLarge,
     /// The request body is not declared as JSON.
     UnsupportedMediaType,
+    /// The range of bytes begins behind the end.
+    RangeNotSatisfiable,
     /// The queue is full; try again later.
     ResourceLimitExceeded,
     /// A fault of the runtime.

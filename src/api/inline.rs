@@ -1,9 +1,9 @@
 //! The beginning of an output file as text, for a status answer.
 
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::Path;
+
+use crate::output::Log;
 
 /// Longest UTF-8 sequence less one: what must be seen beyond the limit to tell a cut character from a broken one.
 const LOOK_AHEAD: u64 = 3;
@@ -22,23 +22,11 @@ pub struct Inlined {
 /// # Errors
 /// The file is there and cannot be read.
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Inlined> {
-    // NONBLOCK: a pipe in the place of the file must not hold up the reader.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ELOOP) => {
-            return Ok(Inlined::default());
-        }
-        Err(error) => return Err(error),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(Inlined::default());
-    }
+    let Some(log) = Log::open(path)? else { return Ok(Inlined::default()) };
     let limit = max_bytes.saturating_add(LOOK_AHEAD);
-    let expected = usize::try_from(metadata.len().min(limit)).unwrap_or(0);
+    let expected = usize::try_from(log.length()?.min(limit)).unwrap_or(0);
     let mut bytes = Vec::with_capacity(expected);
-    file.take(limit).read_to_end(&mut bytes)?;
+    log.file().take(limit).read_to_end(&mut bytes)?;
     Ok(decode(&bytes, usize::try_from(max_bytes).unwrap_or(usize::MAX)))
 }
 

@@ -8,8 +8,10 @@ pub mod health;
 pub mod inline;
 pub mod parse;
 pub mod plan;
+pub mod row;
 pub mod runtime;
 pub mod status;
+pub mod stream;
 mod strict;
 pub mod submit;
 #[cfg(test)]

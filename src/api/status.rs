@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::inline::{self, Inlined};
 use super::plan::ExecutionPlan;
 use crate::task::spec::Action;
+use crate::task::validate::SHOWN_BYTES;
 use crate::task::{self, Outcome, State, Status, Task, TaskErrorCode, TaskPaths, Timestamp};
 
 /// Where a task stands.
@@ -198,9 +199,9 @@ impl TaskStatusResponse {
         let paths = TaskPaths::new(data_dir, task.id());
         let limits = &task.spec().limits;
         let Inlined { text: stdout, truncated: stdout_truncated } =
-            inline::read(&paths.stdout(), limits.stdout_max_bytes)?;
+            inline::read(&paths.stdout(), shown_bytes(limits.stdout_max_bytes))?;
         let Inlined { text: stderr, truncated: stderr_truncated } =
-            inline::read(&paths.stderr(), limits.stderr_max_bytes)?;
+            inline::read(&paths.stderr(), shown_bytes(limits.stderr_max_bytes))?;
         let running = task.running();
         let outcome = task.outcome();
         Ok(Self {
@@ -231,7 +232,12 @@ impl TaskStatusResponse {
     }
 }
 
-fn duration_ms(state: &State) -> Option<u64> {
+/// A task that an earlier version accepted may ask for more than any answer shows.
+pub(super) fn shown_bytes(asked: u64) -> u64 {
+    asked.min(*SHOWN_BYTES.end())
+}
+
+pub(super) fn duration_ms(state: &State) -> Option<u64> {
     match state {
         State::Queued | State::Launching { .. } => None,
         State::Running(running) => Some(monotonic_ms().saturating_sub(running.started_monotonic_ms)),
@@ -248,7 +254,7 @@ fn monotonic_ms() -> u64 {
 
 impl ResourceUsage {
     /// `None` for a command that never ran.
-    fn of(outcome: &Outcome) -> Option<Self> {
+    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
         let duration_ms = outcome.duration_ms?;
         let task::Usage { user_cpu_ms, system_cpu_ms, max_rss_bytes, memory_peak_bytes } =
             outcome.usage.clone().unwrap_or_default();

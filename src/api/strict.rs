@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES};
+use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES, SHOWN_BYTES};
 
 /// An enum whose values are fixed words on the wire.
 pub(super) trait Words: Copy + 'static {
@@ -59,6 +59,11 @@ pub(super) fn cpu_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 /// The same for a limit on open files, which may be less.
 pub(super) fn open_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(OrNull(LimitVisitor(OPEN_FILES)))
+}
+
+/// How much of a stream an answer shows.
+pub(super) fn shown_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(OrNull(LimitVisitor(SHOWN_BYTES)))
 }
 
 pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {

@@ -15,7 +15,7 @@ use crate::task::{InvalidField, TaskId};
 #[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitTaskRequest {
-    /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a random UUID.
+    /// The name of the task: letters, digits, `-`, `_` and `.`, not starting with `.`. Absent: a UUID.
     #[oai(validator(min_length = 1, max_length = 128))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<String>,
@@ -116,12 +116,12 @@ pub struct ResourceLimits {
     #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
     pub workspace_bytes: Option<u64>,
     /// How many bytes of standard output a status answer inlines.
-    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
-    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "16777216")))]
+    #[serde(default, deserialize_with = "strict::shown_bytes", skip_serializing_if = "Option::is_none")]
     pub stdout_max_bytes: Option<u64>,
     /// How many bytes of standard error a status answer inlines.
-    #[oai(validator(minimum(value = "1"), maximum(value = "9007199254740991")))]
-    #[serde(default, deserialize_with = "strict::limit", skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "16777216")))]
+    #[serde(default, deserialize_with = "strict::shown_bytes", skip_serializing_if = "Option::is_none")]
     pub stderr_max_bytes: Option<u64>,
     /// How many bytes of standard output are kept in `stdout.log`; more of it ends the task. Absent: as the server is
     /// configured (`execution.log_max_bytes`).

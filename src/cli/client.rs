@@ -11,7 +11,7 @@ use ureq::http::{HeaderValue, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::{Agent, Body, RequestBuilder};
+use ureq::{Agent, Body, BodyReader, RequestBuilder};
 
 use super::unix_transport::UnixConnector;
 
@@ -51,6 +51,24 @@ pub struct Reply {
     /// As it came.
     pub text: String,
     pub json: Value,
+}
+
+/// What is asked for of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputWanted {
+    pub stderr: bool,
+    /// The last lines alone.
+    pub tail: Option<u64>,
+    pub follow: bool,
+    /// The first byte.
+    pub from: Option<u64>,
+}
+
+/// A stream, or a part of it.
+pub struct OutputAnswer {
+    /// Where in the stream it begins, where the server says so.
+    pub offset: Option<u64>,
+    pub body: BodyReader<'static>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +190,61 @@ impl Client {
     /// Refused or unreachable.
     pub fn drain(&self, waiting: &str) -> Answer {
         self.read(self.post(self.url("/runtime/drain")).send_json(json!({"waiting": waiting})))
+    }
+
+    /// What a task has written, to be read as it comes.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn output(&self, id: &str, wanted: &OutputWanted) -> Result<OutputAnswer, ClientError> {
+        let OutputWanted { stderr, tail, follow, from } = wanted;
+        let mut request = self.get(format!("{}/{}", self.task_url(id), if *stderr { "stderr" } else { "stdout" }));
+        if let Some(tail) = tail {
+            request = request.query("tail_lines", tail.to_string());
+        }
+        if *follow {
+            request = request.query("follow", "true");
+        }
+        if let Some(from) = from {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        let response = self.whole(request.config().timeout_global(None).build().call())?;
+        let offset = response.headers().get("x-execgo-offset").and_then(|offset| offset.to_str().ok()?.parse().ok());
+        Ok(OutputAnswer { offset, body: response.into_body().into_reader() })
+    }
+
+    /// The stream of a task behind what was seen last, to be read as it comes.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn stream(
+        &self,
+        id: &str,
+        last: Option<&str>,
+        within: Option<Duration>,
+    ) -> Result<BodyReader<'static>, ClientError> {
+        let mut request = self.get(format!("{}/stream", self.task_url(id)));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.whole(request.config().timeout_global(within).build().call())?;
+        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("text/event-stream") {
+            return Ok(response.into_body().into_reader());
+        }
+        Err(ClientError::Stranger { server: self.server.clone(), status: response.status().as_u16() })
+    }
+
+    /// The answer, unless it is a failure.
+    fn whole(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
+        match response {
+            Ok(response) if response.status().is_success() => Ok(response),
+            failed => {
+                let status = failed.as_ref().map_or(0, |response| response.status().as_u16());
+                let stranger = ClientError::Stranger { server: self.server.clone(), status };
+                Err(self.read(failed).err().unwrap_or(stranger))
+            }
+        }
     }
 
     fn url(&self, path: &str) -> String {

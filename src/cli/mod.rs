@@ -1,13 +1,17 @@
 //! The command line: one verb a file. Verbs other than `serve` are clients; they know the server's answers as JSON
 //! only and pass on what they do not know.
 
+mod away;
 mod client;
 mod config;
 mod console;
 mod drain;
 mod events;
+mod follow;
+mod interrupt;
 mod kill;
 mod listeners;
+mod logs;
 mod openapi;
 mod run;
 mod serve;
@@ -23,6 +27,7 @@ mod token;
 mod unix_transport;
 mod wait;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +39,7 @@ use console::Console;
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 2 refused by the server, server unreachable, bad usage.
 run and wait: 1 the task failed or was cancelled; 3 it had not ended when the timeout passed.
+run: 130 interrupted twice.
 config check: 1 a file is not valid.";
 
 /// Runs commands and scripts as durable tasks under limits, over HTTP, on one machine.
@@ -59,6 +65,7 @@ enum ClientVerb {
     Wait(wait::Wait),
     Kill(kill::Kill),
     Run(Box<run::Run>),
+    Logs(logs::Logs),
     Events(events::Events),
     Drain(drain::Drain),
     Config(config::Config),
@@ -66,9 +73,9 @@ enum ClientVerb {
     Token(token::NewToken),
 }
 
-/// Where the server is and how its answer is shown; every client verb takes these.
+/// Where the server is, and who asks.
 #[derive(Args, Debug)]
-struct Common {
+struct At {
     /// Base address of the server, or unix:PATH of its UNIX socket; it is contacted directly, whatever HTTP_PROXY says
     #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
     #[arg(hide_env_values = true)]
@@ -85,6 +92,13 @@ struct Common {
     /// Certificates of the authorities that may vouch for an https:// server, as PEM; without it those that Mozilla trusts
     #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_CA_FILE")]
     ca_file: Option<PathBuf>,
+}
+
+/// Where the server is and how its answer is shown; the verbs that print one answer take these.
+#[derive(Args, Debug)]
+struct Common {
+    #[command(flatten)]
+    at: At,
 
     /// json: the server's answer as it came; text: for people
     #[arg(long, value_enum, default_value_t = Output::Json)]
@@ -97,13 +111,19 @@ enum Output {
     Text,
 }
 
-impl Common {
+impl At {
     fn client(&self) -> anyhow::Result<Client> {
         let from_file = |path: &PathBuf| {
             std::fs::read_to_string(path).with_context(|| format!("--token-file {}: cannot read it", path.display()))
         };
         let token = self.token_file.as_ref().map(from_file).transpose()?.or_else(|| self.token.clone());
         Ok(Client::new(&self.server, token.as_deref().map(str::trim), self.ca_file.as_deref())?)
+    }
+}
+
+impl Common {
+    fn client(&self) -> anyhow::Result<Client> {
+        self.at.client()
     }
 }
 
@@ -135,7 +155,8 @@ pub fn main() -> ExitCode {
         Verb::Serve(serve) => serve.start(),
         Verb::Client(verb) => {
             let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-            ExitCode::from(verb.run(&mut Console::new(&mut out, &mut err)).code())
+            let for_people = out.is_terminal();
+            ExitCode::from(verb.run(&mut Console::new(&mut out, &mut err).for_people(for_people)).code())
         }
     }
 }
@@ -148,6 +169,7 @@ impl ClientVerb {
             Self::Wait(verb) => verb.run(console),
             Self::Kill(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
+            Self::Logs(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
             Self::Drain(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),

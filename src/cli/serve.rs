@@ -18,7 +18,7 @@ use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
-use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, inherited_env, trash};
+use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, WriteResult, inherited_env, trash};
 use crate::metrics::Metrics;
 use crate::server::{self, Access, Context, Listeners, Tls};
 use crate::store::{self, DataDir, Readers, write_whole};
@@ -107,12 +107,12 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     }
     let settings = dispatcher_settings(&config, &data_dir, &cgroups);
     let results_in = data_dir.path().to_owned();
-    let write_result = Box::new(move |task: &Task| {
+    let write_result: WriteResult = Arc::new(move |task: &Task| {
         let status = TaskStatusResponse::render(task, &results_in)?;
         write_whole(&TaskPaths::new(&results_in, task.id()).result(), &serde_json::to_vec_pretty(&status)?)
     });
     // Everything is where it belongs before anybody can ask.
-    let dispatcher = dispatcher::start(settings, writer, write_result, Arc::clone(&metrics))?;
+    let dispatcher = dispatcher::start(settings, writer, &write_result, Arc::clone(&metrics))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()?;
     let served = runtime.block_on(listen(config, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics));

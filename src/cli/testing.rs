@@ -12,6 +12,10 @@ pub enum Canned {
     Answer(u16, &'static str),
     /// An answer that the server holds back for so many milliseconds.
     Held(u64, &'static str),
+    /// Server-sent events, or the bytes of a stream.
+    Stream(&'static str),
+    /// The same, cut off before its end.
+    Broken(&'static str),
     HangUp,
 }
 
@@ -57,7 +61,7 @@ fn read_request(stream: &TcpStream) -> String {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         match name.to_lowercase().as_str() {
             "content-length" => length = value.parse().expect("a number"),
-            "content-type" | "x-execgo-owner" => request += &format!(" [{name}: {value}]"),
+            "content-type" | "x-execgo-owner" | "range" | "last-event-id" => request += &format!(" [{name}: {value}]"),
             _ => {}
         }
     }
@@ -70,14 +74,24 @@ fn read_request(stream: &TcpStream) -> String {
 }
 
 fn give(mut stream: TcpStream, answer: Canned) {
+    let mut more = 0;
     let (status, body) = match answer {
         Canned::Answer(status, body) => (status, body),
+        Canned::Stream(body) => (200, body),
+        Canned::Broken(body) => {
+            more = 1;
+            (200, body)
+        }
         Canned::Held(ms, body) => {
             thread::sleep(Duration::from_millis(ms));
             (200, body)
         }
         Canned::HangUp => return,
     };
-    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let kind =
+        if matches!(answer, Canned::Stream(_) | Canned::Broken(_)) { "text/event-stream" } else { "application/json" };
+    let length = body.len() + more;
+    let head =
+        format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     stream.write_all((head + body).as_bytes()).expect("the client listens");
 }

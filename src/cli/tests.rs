@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use serde_json::{Value, json};
 
-use super::testing::Canned::{Answer, HangUp, Held};
+use super::testing::Canned::{Answer, Broken, HangUp, Held, Stream};
 use super::testing::{Canned, FakeServer};
 use super::*;
 
@@ -189,8 +189,60 @@ fn run_submits_waits_and_prints_the_end() {
 }
 
 #[test]
-fn run_as_text_keeps_the_tasks_output_apart() {
-    let ran = run_at(&FakeServer::new(&[ACCEPTED, FAILED]), &["run", "--output", "text", "--", "false"]);
+fn run_as_text_shows_the_tasks_output_as_it_comes_over_a_restart() {
+    const FIRST: &str = "event: output\nid: 1\ndata: {\"stream\":\"stdout\",\"offset\":0,\"data\":\"out\",\"encoding\":\"utf-8\"}\n\n\
+        event: output\nid: 2\ndata: {\"stream\":\"stderr\",\"offset\":0,\"data\":\"err\\n\",\"encoding\":\"utf-8\"}\n\nevent: outp";
+    const REST: &str = "event: output\nid: 3\ndata: {\"stream\":\"stdout\",\"offset\":3,\"data\":\"/wo=\",\"encoding\":\"base64\"}\n\n\
+        event: status\nid: 4\ndata: {\"task_id\":\"t1\",\"status\":\"failed\",\"error\":{\"code\":\"exit_non_zero\",\"message\":\"exited with 3\"}}\n\n\
+        event: end\nid: 5\ndata: {\"task_id\":\"t1\",\"status\":\"failed\"}\n\n";
+    let server = FakeServer::new(&[ACCEPTED, Broken(FIRST), AWAY, Stream(""), Stream(REST)]);
+    let args = ["run", "--server", &server.url, "--output", "text", "--poll-interval-ms", "1", "--", "false"];
+    let Verb::Client(verb) = parse(&args).expect("good usage").verb else { panic!("serve does not end") };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    assert_eq!(verb.run(&mut Console::new(&mut out, &mut err)), Exit::Failed);
+    assert_eq!(out, b"out\xff\n");
+    let err = String::from_utf8(err).expect("text");
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines.len() == 3 && lines[1].starts_with("waiting: "), "told once: {err}");
+    assert_eq!([lines[0], lines[2]], ["err", "task t1 failed: exit_non_zero: exited with 3"]);
+    let stream = "GET /api/v1/tasks/t1/stream";
+    let again = format!("{stream} [last-event-id: 2]");
+    assert_eq!(server.requests()[1..], [stream, &again, &again, &again]);
+}
+
+#[test]
+fn run_as_text_may_run_out_of_time() {
+    let server = FakeServer::new(&[ACCEPTED, Stream("event: status\nid: 1\ndata: {\"status\":\"running\"}\n\n")]);
+    let ran =
+        run_at(&server, &["run", "--output", "text", "--timeout-ms", "30", "--poll-interval-ms", "5", "--", "true"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::TimedOut, ""));
+    assert!(ran.err.ends_with("error: timed out: task t1 is still running\n"), "{}", ran.err);
+}
+
+#[test]
+fn logs_are_copied_and_go_on_where_they_were_broken_off() {
+    let server = FakeServer::new(&[Stream("one\n")]);
+    let ran = run_at(&server, &["logs", "--tail", "1", "--stderr", "t1"]);
+    assert_eq!((ran.exit, ran.out.as_str(), ran.err.as_str()), (Exit::Success, "one\n", ""));
+    assert_eq!(server.requests(), ["GET /api/v1/tasks/t1/stderr?tail_lines=1"]);
+    let server = FakeServer::new(&[Broken("one\n"), HangUp, Stream("two\n")]);
+    let ran = run_at(&server, &["logs", "-f", "t1"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Success, "one\ntwo\n"));
+    assert_eq!(ran.err.lines().count(), 1, "told once: {}", ran.err);
+    let again = "GET /api/v1/tasks/t1/stdout?follow=true [range: bytes=4-]";
+    assert_eq!(server.requests(), ["GET /api/v1/tasks/t1/stdout?follow=true", again, again]);
+    let nothing_more =
+        Answer(416, r#"{"error":{"code":"range_not_satisfiable","message":"4 bytes","details":{"length":4}}}"#);
+    let ended = run_at(&FakeServer::new(&[Broken("one\n"), nothing_more]), &["logs", "-f", "t1"]);
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Success, "one\n"));
+    let broken = run_at(&FakeServer::new(&[Broken("one\n")]), &["logs", "t1"]);
+    assert_eq!((broken.exit, broken.out.as_str()), (Exit::Refused, "one\n"), "{}", broken.err);
+    assert_eq!(run_at(&FakeServer::new(&[MISSING]), &["logs", "-f", "t1"]).err, "error: not_found: no task t1\n");
+}
+
+#[test]
+fn run_as_text_waits_where_the_server_knows_no_streams() {
+    let ran = run_at(&FakeServer::new(&[ACCEPTED, MISSING, FAILED]), &["run", "--output", "text", "--", "false"]);
     assert_eq!(ran.out, "out\n");
     insta::assert_snapshot!(ran.err, @"
     task       t1

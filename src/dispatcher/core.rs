@@ -10,21 +10,26 @@ use tokio::sync::oneshot;
 
 use super::handle::{KillError, SubmitError, Unavailable};
 use super::input::{Fact, Input};
+use super::shortage::Shortage;
 use crate::launcher::protocol::Report;
 use crate::ledger::Ledger;
 use crate::scheduler::Queue;
-use crate::store::StoreError;
-use crate::task::state::{IllegalTransition, LaunchId, Running};
+use crate::store::{LiveTasks, QueuedTask, StoreError};
+use crate::task::state::{IllegalTransition, LaunchId, NotLaunched, Running};
 use crate::task::{Exit, NewTask, State, Task, TaskId, Timestamp, Transition};
 
-/// Looks up tasks that are not live any more.
+/// Of the waiting tasks only so many are kept in memory; those behind them are read when it is their turn.
+const AT_HAND: usize = 1024;
+
+/// Looks up tasks that are not in memory: ended ones, and most of those that wait.
 pub(super) trait Stored {
     fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
 }
 
-/// Queue, ledger and every live task.
+/// Queue, ledger, and the live tasks that something is being done with.
 #[derive(Debug)]
 pub(super) struct Core {
+    /// Every task that was launched or whose end is decided. A waiting one may be in the queue and the store alone.
     /// Boxed: a table that grows holds room for many more than there are.
     live: HashMap<TaskId, Box<Live>>,
     queue: Queue,
@@ -35,6 +40,7 @@ pub(super) struct Core {
     pub draining: bool,
     /// Start nothing for now.
     pub paused: bool,
+    pub shortage: Shortage,
 }
 
 #[derive(Debug)]
@@ -47,7 +53,7 @@ struct Live {
 }
 
 type KillReply = oneshot::Sender<Result<Task, KillError>>;
-type SubmitReply = oneshot::Sender<Result<Task, SubmitError>>;
+pub(super) type SubmitReply = oneshot::Sender<Result<Task, SubmitError>>;
 
 /// One round of the dispatcher.
 #[derive(Debug, Default)]
@@ -61,11 +67,40 @@ pub(super) struct Turn {
     undo: Vec<Undo>,
 }
 
+impl Turn {
+    /// Nothing in it but that commands run: nobody is answered and nothing follows from it. What short tasks go through
+    /// is so committed with their end.
+    pub fn can_wait(&self) -> bool {
+        let is_quiet = |effect: &Effect| matches!(effect, Effect::Started(_) | Effect::WriteResult(_));
+        let runs = |transition: &Transition| matches!(transition.task().state(), State::Running(_));
+        self.effects.iter().all(is_quiet) && self.transitions.iter().all(runs)
+    }
+
+    /// Results may be written before the turn is committed: they promise nothing before the ends are.
+    pub fn take_results(&mut self) -> Vec<Task> {
+        let mut results = Vec::new();
+        let effects = std::mem::take(&mut self.effects);
+        self.effects = effects
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::WriteResult(task) => {
+                    results.push(task);
+                    None
+                }
+                other => Some(other),
+            })
+            .collect();
+        results
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Effect {
+    /// Write the request beside the task that was accepted, then answer.
     AnswerSubmit {
         reply: SubmitReply,
         answer: Result<Task, SubmitError>,
+        request: Vec<u8>,
     },
     AnswerKill {
         reply: KillReply,
@@ -98,23 +133,45 @@ impl Core {
             max_queued_tasks,
             draining: false,
             paused: false,
+            shortage: Shortage::default(),
         }
     }
 
     /// Takes back the live tasks that the store kept.
-    pub fn restore(&mut self, tasks: Vec<Task>) {
-        for task in tasks {
+    pub fn restore(&mut self, live: LiveTasks) {
+        let LiveTasks { launched, queued } = live;
+        for task in launched {
             self.enter(&task);
             self.live.insert(task.id().clone(), Box::new(Live::new(task)));
         }
+        for QueuedTask { seq, id, demand, tenant } in queued {
+            let lane = tenant.as_deref().filter(|tenant| self.ledger.has_quota(tenant));
+            self.queue.push(seq, id, demand, lane);
+        }
     }
 
-    /// Decides one turn.
-    pub fn decide(&mut self, inputs: Vec<Input>, stored: &impl Stored, now: Timestamp) -> Turn {
-        let mut turn = Turn::default();
+    /// The turn is committed: what waits far behind leaves memory.
+    pub fn settle(&mut self, committed: &[Transition]) {
+        if self.queue.len() <= AT_HAND {
+            return;
+        }
+        for transition in committed {
+            if let Entry::Occupied(entry) = self.live.entry(transition.task().id().clone())
+                && entry.get().only_waits()
+            {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Decides one turn; `turn` is what is decided already and not committed yet.
+    pub fn decide(&mut self, mut turn: Turn, inputs: Vec<Input>, stored: &impl Stored, now: Timestamp) -> Turn {
         for input in inputs {
             match input {
-                Input::Submit { new, reply } => self.on_submit(&mut turn, *new, reply, stored),
+                Input::Submit { new, request, reply } => {
+                    let answer = self.submit(&mut turn, *new, stored);
+                    turn.effects.push(Effect::AnswerSubmit { reply, answer, request });
+                }
                 Input::Kill { id, owner, reply } => self.on_kill(&mut turn, &id, owner, reply, stored, now),
                 Input::Fact(fact) => {
                     turn.facts.push(fact.clone());
@@ -126,74 +183,34 @@ impl Core {
                     unreachable!("the loop answers these after the turn")
                 }
             }
-            self.start_what_fits(&mut turn, now);
+            self.start_what_fits(&mut turn, stored, now);
         }
         // Also when nothing came in: what is waiting may be so because a commit failed, or because there was no launcher.
-        self.start_what_fits(&mut turn, now);
+        self.start_what_fits(&mut turn, stored, now);
         turn
     }
 
-    /// Takes the turn back, newest change first, and answers those who wait for it.
-    pub fn undo(&mut self, turn: Turn) -> Vec<Fact> {
-        for step in turn.undo.into_iter().rev() {
-            match step {
-                Undo::Created(id) => {
-                    if let Some(live) = self.live.remove(&id) {
-                        self.leave(&live.task);
-                    }
-                }
-                Undo::Changed(before) => {
-                    if let Some(live) = self.live.get_mut(before.id()) {
-                        live.turn_killers_away();
-                        let after = std::mem::replace(&mut live.task, (*before).clone());
-                        self.leave(&after);
-                        self.enter(&before);
-                    }
-                }
-                Undo::Removed(id, live) => {
-                    self.live.insert(id, live);
-                }
-                Undo::EndingSet(id) => {
-                    if let Some(live) = self.live.get_mut(&id) {
-                        live.turn_killers_away();
-                        live.ending = None;
-                        let task = live.task.clone();
-                        self.enter(&task);
-                    }
-                }
-            }
-        }
-        for effect in turn.effects {
-            effect.abandon();
-        }
-        turn.facts
-    }
-
     /// Starts what fits without anything new.
-    pub fn start_waiting(&mut self, now: Timestamp) -> Turn {
+    pub fn start_waiting(&mut self, stored: &impl Stored, now: Timestamp) -> Turn {
         let mut turn = Turn::default();
-        self.start_what_fits(&mut turn, now);
+        self.start_what_fits(&mut turn, stored, now);
         turn
     }
 
     /// Queued tasks that this runtime can never start: its capacity shrank since they were accepted.
-    pub fn reject_what_never_fits(&mut self, now: Timestamp) -> Turn {
+    pub fn reject_what_never_fits(&mut self, stored: &impl Stored, now: Timestamp) -> Result<Turn, StoreError> {
         let mut turn = Turn::default();
-        let waiting = self.live.values().filter(|l| matches!(l.task.state(), State::Queued)).map(|l| l.task.clone());
-        for task in waiting.collect::<Vec<_>>() {
-            let tenant = task.spec().control.tenant.as_deref();
-            if let Err(reason) = self.ledger.check_ever_fits(task.demand(), tenant)
-                && let Ok(transition) = task.reject(&reason.to_string(), now)
+        let never = self.queue.iter().filter_map(|(id, demand, lane)| {
+            Some((id.clone(), self.ledger.check_ever_fits(demand, lane).err()?.to_string()))
+        });
+        for (id, reason) in never.collect::<Vec<_>>() {
+            if let Some(live) = self.at_hand(&id, stored)?
+                && let Ok(transition) = live.task.reject(&reason, now)
             {
                 self.end(&mut turn, transition);
             }
         }
-        turn
-    }
-
-    fn on_submit(&mut self, turn: &mut Turn, new: NewTask, reply: SubmitReply, stored: &impl Stored) {
-        let answer = self.submit(turn, new, stored);
-        turn.effects.push(Effect::AnswerSubmit { reply, answer });
+        Ok(turn)
     }
 
     fn submit(&mut self, turn: &mut Turn, new: NewTask, stored: &impl Stored) -> Result<Task, SubmitError> {
@@ -218,52 +235,6 @@ impl Core {
         Ok(task)
     }
 
-    fn on_kill(
-        &mut self,
-        turn: &mut Turn,
-        id: &TaskId,
-        owner: Option<String>,
-        reply: KillReply,
-        stored: &impl Stored,
-        now: Timestamp,
-    ) {
-        let Some(live) = self.live.get_mut(id) else {
-            let answer = match stored.task(id) {
-                Ok(Some(task)) => may_kill(&task, owner.as_deref()).map(|()| task),
-                Ok(None) => Err(KillError::NotFound(id.clone())),
-                Err(error) => Err(storage_fault(&error).into()),
-            };
-            return turn.effects.push(Effect::AnswerKill { reply, answer });
-        };
-        if let Err(refusal) = may_kill(&live.task, owner.as_deref()) {
-            return turn.effects.push(Effect::AnswerKill { reply, answer: Err(refusal) });
-        }
-        live.killers.push(reply);
-        if live.ending.is_some() {
-            return;
-        }
-        let task = live.task.clone();
-        if let Ok(cancelled) = task.cancel(now) {
-            return self.end(turn, cancelled);
-        }
-        if let Ok(Some(requested)) = task.request_kill(now) {
-            self.apply(turn, requested);
-        }
-        // A second request repeats the signal: it is harmless, and the first may have been lost with a server. While
-        // the task is launching there is nobody to signal yet; its start brings signal and answer.
-        if let Some(running) = task.running() {
-            turn.effects.push(Effect::Terminate(running.clone()));
-            self.answer_killers(turn, id);
-        }
-    }
-
-    fn answer_killers(&mut self, turn: &mut Turn, id: &TaskId) {
-        let Some(live) = self.live.get_mut(id) else { return };
-        for reply in std::mem::take(&mut live.killers) {
-            turn.effects.push(Effect::AnswerKill { reply, answer: Ok(live.task.clone()) });
-        }
-    }
-
     fn on_fact(&mut self, turn: &mut Turn, fact: Fact, now: Timestamp) -> Result<(), IllegalTransition> {
         match fact {
             Fact::Report(Report::Started { task_id, running }) => self.on_started(turn, &task_id, &running),
@@ -277,8 +248,14 @@ impl Core {
             Fact::Report(Report::Exited { task_id, launch_id, exit }) => {
                 self.on_exited(turn, &task_id, launch_id, &exit)
             }
+            Fact::Report(Report::NotForked { task_id, launch_id, failure }) => {
+                if self.launched_as(&task_id, launch_id).is_some() && !self.shortage.on_refused(&task_id) {
+                    return self.on_exited(turn, &task_id, launch_id, &failure);
+                }
+                self.on_never_started(turn, &task_id, launch_id, NotLaunched::Shortage, now)
+            }
             Fact::Adopted { id, running } => self.on_adopted(turn, &id, &running, now),
-            Fact::NeverStarted { id, launch_id } => self.on_never_started(turn, &id, launch_id, now),
+            Fact::NeverStarted { id, launch_id } => self.on_never_started(turn, &id, launch_id, NotLaunched::Lost, now),
             Fact::ResultWritten { id } => {
                 self.on_result_written(turn, &id);
                 Ok(())
@@ -289,6 +266,7 @@ impl Core {
     fn on_started(&mut self, turn: &mut Turn, id: &TaskId, running: &Running) -> Result<(), IllegalTransition> {
         let Some(task) = self.launched_as(id, running.launch_id) else { return Ok(()) };
         let transition = task.start(running)?;
+        self.shortage.on_started(id);
         turn.effects.push(Effect::Started(transition.task().clone()));
         if task.kill_requested() {
             turn.effects.push(Effect::Terminate(running.clone()));
@@ -335,10 +313,11 @@ impl Core {
         turn: &mut Turn,
         id: &TaskId,
         launch_id: LaunchId,
+        because: NotLaunched,
         now: Timestamp,
     ) -> Result<(), IllegalTransition> {
         let Some(task) = self.launched_as(id, launch_id) else { return Ok(()) };
-        let requeued = task.requeue(now)?;
+        let requeued = task.requeue(because, now)?;
         let task = requeued.task().clone();
         self.apply(turn, requeued);
         if task.kill_requested() {
@@ -356,6 +335,7 @@ impl Core {
             turn.effects.push(Effect::AnswerKill { reply, answer: Ok(task.clone()) });
         }
         self.apply(turn, transition);
+        self.shortage.on_ended(id);
         turn.effects.push(Effect::Ended(task));
     }
 
@@ -378,17 +358,37 @@ impl Core {
         }
     }
 
-    fn start_what_fits(&mut self, turn: &mut Turn, now: Timestamp) {
-        while !self.draining && !self.paused {
-            let Some(id) = self.queue.choose(&self.ledger) else { return };
-            let launched = self.live.get(&id).map(|live| live.task.launch(now));
-            let Some(Ok(transition)) = launched else {
-                unreachable!("only queued tasks are in the queue: {launched:?}")
+    fn start_what_fits(&mut self, turn: &mut Turn, stored: &impl Stored, now: Timestamp) {
+        while !self.draining && !self.paused && !self.shortage.holds() {
+            let Some(choice) = self.queue.choose(&self.ledger) else { return };
+            // What cannot be read stays where it is, and so does everybody behind it.
+            let launched = match self.at_hand(choice.id(), stored) {
+                Ok(live) => live.map(|live| live.task.launch(now)),
+                Err(error) => {
+                    storage_fault(&error);
+                    return;
+                }
             };
+            let Some(Ok(transition)) = launched else {
+                let error = launched.and_then(Result::err).map(|error| error.to_string());
+                tracing::error!(task_id = %choice.id(), error, "a waiting task is not in the store as it was");
+                return;
+            };
+            self.queue.passed(&choice);
             let task = transition.task().clone();
             self.apply(turn, transition);
             turn.effects.push(Effect::Launch(task));
         }
+    }
+
+    /// The task in memory, read where it is not.
+    fn at_hand(&mut self, id: &TaskId, stored: &impl Stored) -> Result<Option<&Live>, StoreError> {
+        if !self.live.contains_key(id)
+            && let Some(task) = stored.task(id)?
+        {
+            self.live.insert(id.clone(), Box::new(Live::new(task)));
+        }
+        Ok(self.live.get(id).map(Box::as_ref))
     }
 
     /// Makes the transition true in memory and notes how to take it back.
@@ -442,30 +442,8 @@ impl Live {
         Self { task, ending: None, killers: Vec::new() }
     }
 
-    /// What they asked for could not be committed.
-    fn turn_killers_away(&mut self) {
-        for reply in self.killers.drain(..) {
-            drop(reply.send(Err(Unavailable::Storage.into())));
-        }
-    }
-}
-
-impl Effect {
-    /// The commit failed: whoever waits is told so.
-    fn abandon(self) {
-        // A receiver that is gone does not care.
-        match self {
-            Self::AnswerSubmit { reply, answer } => drop(reply.send(answer.and(Err(Unavailable::Storage.into())))),
-            Self::AnswerKill { reply, answer } => drop(reply.send(answer.and(Err(Unavailable::Storage.into())))),
-            Self::Launch(_) | Self::Terminate(_) | Self::WriteResult(_) | Self::Started(_) | Self::Ended(_) => {}
-        }
-    }
-}
-
-fn may_kill(task: &Task, owner: Option<&str>) -> Result<(), KillError> {
-    match &task.spec().control.owner {
-        Some(needed) if owner != Some(needed.as_str()) => Err(KillError::NotOwner),
-        _ => Ok(()),
+    fn only_waits(&self) -> bool {
+        matches!(self.task.state(), State::Queued) && self.ending.is_none() && self.killers.is_empty()
     }
 }
 
@@ -475,6 +453,8 @@ fn storage_fault(error: &StoreError) -> Unavailable {
 }
 
 mod drain;
+mod kill;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod view;

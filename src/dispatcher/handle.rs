@@ -101,12 +101,13 @@ impl Dispatcher {
         Arc::clone(&self.draining)
     }
 
-    /// Stores a task durably and queues it. After `Ok` the task survives `kill -9` and a power loss.
+    /// Stores a task durably and queues it. After `Ok` the task survives `kill -9` and a power loss, and `request` is its
+    /// `request.json`, unless that could not be written. Whoever drops the future leaves; the work goes on.
     ///
     /// # Errors
     /// See [`SubmitError`].
-    pub async fn submit(&self, new: NewTask) -> Result<Task, SubmitError> {
-        self.ask(|reply| Input::Submit { new: Box::new(new), reply }).await?
+    pub async fn submit(&self, new: NewTask, request: Vec<u8>) -> Result<Task, SubmitError> {
+        self.ask(|reply| Input::Submit { new: Box::new(new), request, reply }).await?
     }
 
     /// Asks for the end of a task; idempotent. The answer is the task after the request was committed: cancelled

@@ -12,11 +12,22 @@ type Reply<T> = oneshot::Sender<T>;
 
 #[derive(Debug)]
 pub(super) enum Input {
-    Submit { new: Box<NewTask>, reply: Reply<Result<Task, SubmitError>> },
-    Kill { id: TaskId, owner: Option<String>, reply: Reply<Result<Task, KillError>> },
+    /// `request` is what is kept as `request.json`.
+    Submit {
+        new: Box<NewTask>,
+        request: Vec<u8>,
+        reply: Reply<Result<Task, SubmitError>>,
+    },
+    Kill {
+        id: TaskId,
+        owner: Option<String>,
+        reply: Reply<Result<Task, KillError>>,
+    },
     Fact(Fact),
     Question(Question),
-    LauncherDied { instance: String },
+    LauncherDied {
+        instance: String,
+    },
 }
 
 /// Something that has happened. It cannot be refused: when it cannot be committed it is tried again.

@@ -2,6 +2,7 @@
 //! whoever waits. Everything else talks to it through [`Dispatcher`].
 
 mod core;
+mod files;
 mod handle;
 mod input;
 mod journals;
@@ -9,15 +10,16 @@ mod launch;
 mod lifeline;
 mod measure;
 mod recovery;
-mod results;
 mod retention;
 mod run;
+mod shortage;
 #[cfg(test)]
 pub mod testing;
 pub mod trash;
 mod waiters;
 mod watch;
 
+pub use files::WriteResult;
 pub use handle::{
     ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
 };
@@ -25,3 +27,4 @@ pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;
 pub use run::{Settings, start};
+pub use waiters::Subscription;

@@ -19,10 +19,13 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    /// Counts what is stored, if that matters.
+    /// Counts what is stored.
     pub fn start(bounds: Bounds, writer: &Writer) -> Result<Self, StoreError> {
-        let stock = if bounds == Bounds::default() { Stock::default() } else { writer.stock()? };
-        Ok(Self { bounds, stock })
+        Ok(Self { bounds, stock: writer.stock()? })
+    }
+
+    pub const fn stock(&self) -> Stock {
+        self.stock
     }
 
     pub fn is_exceeded(&self) -> bool {

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::core::{Core, Effect, Stored, Turn};
+use super::files::{Files, WriteResult};
 use super::handle::{Dispatcher, Unavailable, Waiting};
 use super::input::{Fact, Input, Question};
 use super::launch::{self, LaunchSettings};
 use super::lifeline::Lifeline;
 use super::recovery::RecoveryError;
-use super::results::{Results, WriteResult};
 use super::retention::{Bounds, Retention};
 use super::trash;
 use super::waiters::Waiters;
@@ -36,6 +36,8 @@ use crate::task::{Task, TaskId, Timestamp};
 const MAX_TURN: usize = 256;
 /// Pause before a failed commit is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long the start of a command waits for something to be committed with: its end, as often as not.
+const HOLD: Duration = Duration::from_millis(3);
 /// Most tasks forgotten, or noted as measured, at one go, so that submits do not wait long behind it.
 const CLEAN_AT_ONCE: u32 = 256;
 
@@ -79,7 +81,7 @@ pub enum StartError {
 pub fn start(
     settings: Settings,
     writer: Writer,
-    write_result: WriteResult,
+    write_result: &WriteResult,
     metrics: Arc<Metrics>,
 ) -> Result<Dispatcher, StartError> {
     if let Err(error) = rlimit::raise_open_files() {
@@ -89,10 +91,12 @@ pub fn start(
     let waiters = Waiters::default();
     let ledger = Ledger::new(settings.capacity, &settings.quotas);
     let mut core = Core::new(ledger, settings.max_queued_tasks, writer.last_seq()?);
-    core.restore(writer.live_tasks()?);
+    let live = writer.live_tasks()?;
+    waiters.restore(live.ids());
+    core.restore(live);
     let (lifeline, facts) =
         Lifeline::start(&settings.run_dir, settings.cgroups.clone(), core.launched(), sender.clone())?;
-    let results = Results::start(write_result, sender.clone()).map_err(StartError::Thread)?;
+    let files = Files::start(&settings.launch.data_dir, write_result, &sender).map_err(StartError::Thread)?;
     let retention = Retention::start(settings.bounds, &writer)?;
     let dispatcher = Dispatcher::new(sender, waiters.clone());
     let mut this = Loop {
@@ -100,13 +104,14 @@ pub fn start(
         writer,
         inbox,
         lifeline,
-        results,
+        files,
         retention,
         waiters,
         metrics,
         settings,
         launched: HashMap::new(),
         pending: Vec::new(),
+        held: None,
         unsettled: false,
         draining: dispatcher.draining_flag(),
         cancels_waiting: false,
@@ -132,7 +137,7 @@ struct Loop {
     writer: Writer,
     inbox: mpsc::Receiver<Input>,
     lifeline: Lifeline,
-    results: Results,
+    files: Files,
     retention: Retention,
     waiters: Waiters,
     metrics: Arc<Metrics>,
@@ -141,6 +146,8 @@ struct Loop {
     launched: HashMap<TaskId, u64>,
     /// Facts whose commit failed; they are tried again with each turn.
     pending: Vec<Fact>,
+    /// What is decided and can wait, and since when it waits.
+    held: Option<(Turn, Instant)>,
     /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
     /// until the next one is written over it.
     unsettled: bool,
@@ -163,14 +170,15 @@ impl Loop {
         let now = Timestamp::now();
         // Nothing starts before it is known what runs and what fits.
         self.core.paused = true;
-        let turn = self.core.decide(facts.into_iter().map(Input::Fact).collect(), &self.writer, now);
+        let facts = facts.into_iter().map(Input::Fact).collect();
+        let turn = self.core.decide(Turn::default(), facts, &self.writer, now);
         self.writer.commit(&turn.transitions)?;
         tracing::info!(transitions = turn.transitions.len(), "recovered");
         self.perform(turn.effects);
-        let rejected = self.core.reject_what_never_fits(now);
+        let rejected = self.core.reject_what_never_fits(&self.writer, now)?;
         self.perform(rejected.effects);
         self.core.paused = false;
-        let start = self.core.start_waiting(now);
+        let start = self.core.start_waiting(&self.writer, now);
         self.finish(start);
         Ok(())
     }
@@ -179,6 +187,8 @@ impl Loop {
     fn run(mut self) {
         loop {
             let wait = if self.unsettled { RETRY } else { self.settings.poll_interval };
+            let held = self.held.as_ref().map(|(_, since)| HOLD.saturating_sub(since.elapsed()));
+            let wait = self.core.shortage.due_in().into_iter().chain(held).fold(wait, Duration::min);
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -204,8 +214,16 @@ impl Loop {
         if self.core.paused {
             decided.extend(self.revive().into_iter().map(Input::Fact));
         }
-        let turn = self.core.decide(decided, &self.writer, Timestamp::now());
-        self.finish(turn);
+        self.core.shortage.tick(monotonic_ms());
+        let (held, since) = self.held.take().unwrap_or_else(|| (Turn::default(), Instant::now()));
+        let mut turn = self.core.decide(held, decided, &self.writer, Timestamp::now());
+        let may_wait = questions.is_empty() && !self.core.paused && !self.unsettled && since.elapsed() < HOLD;
+        if may_wait && !turn.transitions.is_empty() && turn.can_wait() {
+            turn.take_results().into_iter().for_each(|task| self.files.write_result(task));
+            self.held = Some((turn, since));
+        } else {
+            self.finish(turn);
+        }
         self.settle();
         for question in questions {
             self.answer(question);
@@ -215,6 +233,8 @@ impl Loop {
         }
         let resources = self.core.load();
         self.metrics.set_load(resources.queued, resources.reserved, &resources.account);
+        let ended = self.retention.stock();
+        self.metrics.set_ended(ended.tasks, ended.bytes);
     }
 
     /// A new launcher in the place of the dead one, and what became of the launches that it had.
@@ -242,8 +262,9 @@ impl Loop {
                 self.settled();
                 self.metrics.observe_commit(begun.elapsed(), turn.transitions.len());
                 for transition in &turn.transitions {
-                    self.waiters.publish(transition.task().id());
+                    self.waiters.publish(transition.task());
                 }
+                self.core.settle(&turn.transitions);
                 self.perform(turn.effects);
             }
             Err(error) => {
@@ -271,11 +292,12 @@ impl Loop {
         for effect in effects {
             match effect {
                 // Whoever asked may have gone; the task is stored all the same.
-                Effect::AnswerSubmit { reply, answer } => drop(reply.send(answer)),
+                Effect::AnswerSubmit { reply, answer: Ok(task), request } => self.files.keep(task, request, reply),
+                Effect::AnswerSubmit { reply, answer, request: _ } => drop(reply.send(answer)),
                 Effect::AnswerKill { reply, answer } => drop(reply.send(answer)),
                 Effect::Launch(task) => self.launch(&task),
                 Effect::Terminate(running) => terminate(&running),
-                Effect::WriteResult(task) => self.results.write(task),
+                Effect::WriteResult(task) => self.files.write_result(task),
                 Effect::Started(task) => self.observe_launch(&task),
                 Effect::Ended(task) => {
                     self.lifeline.ended(task.id());
@@ -332,7 +354,7 @@ impl Loop {
 
     /// Goes on when the files of the former ones are written; also for a task that comes back from a launch that was lost.
     fn cancel_waiting(&mut self) {
-        match self.core.cancel_waiting(CANCEL_AT_ONCE, Timestamp::now()) {
+        match self.core.cancel_waiting(CANCEL_AT_ONCE, &self.writer, Timestamp::now()) {
             Some(turn) => self.perform(turn.effects),
             None => {
                 for reply in self.drainers.drain(..) {

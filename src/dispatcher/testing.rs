@@ -2,10 +2,11 @@
 //! start and end only when the test says so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
+use super::files;
 use super::handle::{
     ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
 };
@@ -48,6 +49,7 @@ pub struct Fake {
 
 #[derive(Debug)]
 struct Desk {
+    data_dir: PathBuf,
     rules: Rules,
     writer: Writer,
     ledger: Ledger,
@@ -63,7 +65,9 @@ impl Fake {
         let waiters = Waiters::default();
         let dispatcher = Dispatcher::new(inbox, waiters.clone());
         let ledger = Ledger::new(rules.capacity, &rules.quotas);
-        let desk = Arc::new(Mutex::new(Desk { rules, writer, ledger, waiters, draining: dispatcher.draining_flag() }));
+        let draining = dispatcher.draining_flag();
+        let desk = Desk { data_dir: dir.to_owned(), rules, writer, ledger, waiters, draining };
+        let desk = Arc::new(Mutex::new(desk));
         let worker = Arc::clone(&desk);
         std::thread::spawn(move || {
             for input in inputs {
@@ -110,7 +114,13 @@ impl Desk {
     fn handle(&mut self, input: Input) {
         // A reply that nobody waits for any more is dropped.
         match input {
-            Input::Submit { new, reply } => drop(reply.send(self.submit(*new))),
+            Input::Submit { new, request, reply } => {
+                let answer = self.submit(*new);
+                if let Ok(task) = &answer {
+                    files::keep(&self.data_dir, task, &request);
+                }
+                drop(reply.send(answer));
+            }
             Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
@@ -125,9 +135,9 @@ impl Desk {
     fn drain(&mut self, waiting: Waiting) {
         self.rules.available = Err(Unavailable::Draining);
         self.draining.store(true, Ordering::Relaxed);
-        let live = self.writer.live_tasks().expect("reads");
+        let queued = self.writer.live_tasks().expect("reads").queued;
         let now = Timestamp::now();
-        let ends: Vec<_> = live.iter().filter_map(|task| task.drain(now).ok()).collect();
+        let ends: Vec<_> = queued.iter().filter_map(|queued| self.task(&queued.id).drain(now).ok()).collect();
         if waiting == Waiting::Cancel && !ends.is_empty() {
             self.commit(ends);
         }
@@ -176,8 +186,8 @@ impl Desk {
     }
 
     fn resources(&self) -> Resources {
-        let live = self.writer.live_tasks().expect("reads");
-        let active = live.iter().filter(|task| task.holds_reservation()).map(|task| ActiveReservation {
+        let launched = self.writer.live_tasks().expect("reads").launched;
+        let active = launched.iter().map(|task| ActiveReservation {
             task_id: task.id().clone(),
             status: task.status(),
             reservation: task.demand(),
@@ -194,7 +204,7 @@ impl Desk {
     }
 
     fn waiting(&self) -> u64 {
-        self.writer.live_tasks().expect("reads").iter().filter(|task| !task.holds_reservation()).count() as u64
+        self.writer.live_tasks().expect("reads").queued.len() as u64
     }
 
     fn task(&self, id: &TaskId) -> Task {
@@ -204,7 +214,7 @@ impl Desk {
     fn commit(&mut self, steps: Vec<Transition>) -> Task {
         self.writer.commit(&steps).expect("commits");
         let task = steps.last().expect("a step").task().clone();
-        self.waiters.publish(task.id());
+        self.waiters.publish(&task);
         task
     }
 }

@@ -28,6 +28,9 @@ use crate::task::{Exit, TaskId};
 /// The hidden first argument that makes a process the launcher.
 pub const ROLE: &str = "__launcher";
 
+/// The step of a launch that is the launcher's.
+const FORK: &str = "fork shim";
+
 /// Why a launcher did not start, or ended before its server.
 #[derive(Debug, thiserror::Error)]
 enum LauncherError {
@@ -125,6 +128,11 @@ fn take_lock(path: &Path) -> Result<File, LauncherError> {
     Ok(file)
 }
 
+/// Of processes or memory (fork(2)): it may pass.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+}
+
 fn call(call: &'static str) -> impl FnOnce(io::Error) -> LauncherError {
     move |source| LauncherError::Call { call, source }
 }
@@ -175,11 +183,21 @@ impl LauncherProcess {
         let Some(mut request) = self.frames.take()? else { return Ok(()) };
         let journal = self.journal(&request.journal);
         let launched = match &journal {
-            Ok(journal) => self.fork_shim(&mut request).map(|pid| {
+            Ok(journal) => self.fork_shim(&mut request).and_then(|forked| {
                 let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
+                let pid = match forked {
+                    Ok(pid) => pid,
+                    Err(error) if is_shortage(&error) => {
+                        let failure = StepError::new(FORK, error).into_exit();
+                        self.outbox.push(&Report::NotForked { task_id, launch_id, failure });
+                        return Ok(());
+                    }
+                    Err(error) => return Err(StepError::new(FORK, error)),
+                };
                 let (journal, cgroup) = (Rc::clone(journal), request.cgroup.clone());
                 self.instances = cgroup.as_ref().map(GroupSpec::instances).unwrap_or_default();
-                self.shims.insert(pid, Charge { task_id, launch_id, journal, cgroup })
+                self.shims.insert(pid, Charge { task_id, launch_id, journal, cgroup });
+                Ok(())
             }),
             Err(error) => Err(StepError::new(
                 format_args!("open the journal {}", request.journal.display()),
@@ -205,8 +223,9 @@ impl LauncherProcess {
         Ok(journal)
     }
 
-    fn fork_shim(&mut self, request: &mut LaunchRequest) -> Result<Pid, StepError> {
-        let failed = |error| StepError::new("fork shim", error);
+    /// The inner result is that of the fork itself.
+    fn fork_shim(&mut self, request: &mut LaunchRequest) -> Result<io::Result<Pid>, StepError> {
+        let failed = |error| StepError::new(FORK, error);
         // Copies that become the shim's: those here are closed when fork returns.
         let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
         let reports = self.outbox.try_clone_socket().map_err(failed)?;
@@ -223,7 +242,7 @@ impl LauncherProcess {
             sandbox.namespaces.net = false;
         }
         let (single, request) = (&self.single, &*request);
-        single.fork(&keep, move || crate::shim::run(single, request, supply, lock, reports)).map_err(failed)
+        Ok(single.fork(&keep, move || crate::shim::run(single, request, supply, lock, reports)))
     }
 
     fn on_children(&mut self) -> Result<(), LauncherError> {

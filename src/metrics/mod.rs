@@ -44,6 +44,8 @@ pub struct Metrics {
     task_duration: Histogram,
     running: IntGauge,
     queued: IntGauge,
+    ended_stored: IntGauge,
+    ended_bytes: IntGauge,
     reserved: IntGaugeVec,
     capacity: IntGaugeVec,
     commit_duration: Histogram,
@@ -67,6 +69,8 @@ impl Metrics {
             task_duration: new.histogram("task_duration_ms", "From start to end of a command.", &TASK_BUCKETS_MS),
             running: new.int_gauge("tasks_running", "Tasks that hold a place on the machine."),
             queued: new.int_gauge("tasks_queued", "Accepted tasks that wait for a place."),
+            ended_stored: new.int_gauge("ended_tasks_stored", "Ended tasks that were not forgotten yet."),
+            ended_bytes: new.int_gauge("ended_tasks_bytes", "What their directories occupy, where it was measured."),
             reserved: new.gauges("resource_reserved", "What the running tasks reserve.", &["resource"]),
             capacity: new.gauges("resource_capacity", "What there is; no series when unlimited.", &["resource"]),
             commit_duration: new.histogram("commit_duration_ms", "One commit to the store.", &LATENCY_BUCKETS_MS),
@@ -121,6 +125,12 @@ impl Metrics {
                 self.capacity.with_label_values(&[kind]).set(as_i64(capacity));
             }
         }
+    }
+
+    /// Ended tasks in the store, and what those of their directories occupy that were measured.
+    pub fn set_ended(&self, tasks: u64, bytes: u64) {
+        self.ended_stored.set(as_i64(tasks));
+        self.ended_bytes.set(as_i64(bytes));
     }
 
     /// A commit of so many state changes reached the disk.

@@ -57,12 +57,15 @@ fn load_shows_what_is_limited_and_what_is_reserved() {
         reserved: Totals { task_slots: 2, memory_bytes: 1024, pids: 7 },
     };
     metrics.set_load(5, 2, &account);
+    metrics.set_ended(9, 4096);
     metrics.observe_commit(Duration::from_millis(1), 3);
     metrics.observe_launch(Duration::from_millis(2));
     metrics.observe_http("/healthz", "GET", 200, Duration::from_millis(1));
     let text = metrics.render();
     for line in [
         "execgo_runtime_tasks_queued 5",
+        "execgo_runtime_ended_tasks_stored 9",
+        "execgo_runtime_ended_tasks_bytes 4096",
         "execgo_runtime_tasks_running 2",
         "execgo_runtime_resource_reserved{resource=\"memory_bytes\"} 1024",
         "execgo_runtime_resource_capacity{resource=\"pids\"} 50",

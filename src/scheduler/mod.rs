@@ -37,6 +37,20 @@ struct Place {
     seq: u64,
 }
 
+/// The task to start next, and the places that it passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    id: TaskId,
+    passed: Vec<Place>,
+}
+
+impl Choice {
+    #[must_use]
+    pub const fn id(&self) -> &TaskId {
+        &self.id
+    }
+}
+
 impl Queue {
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -63,24 +77,28 @@ impl Queue {
         }
     }
 
-    /// The task to start next, if any may start now; it stays in the queue until it is removed. Those that it
-    /// passes are counted as overtaken.
-    pub fn choose(&mut self, ledger: &Ledger) -> Option<TaskId> {
-        let (chosen, passed) = self.look(ledger)?;
-        for place in passed {
-            if let Some(waiting) = self.at(&place) {
+    /// Every waiting task with what it asks for, and its tenant if that has a quota.
+    pub fn iter(&self) -> impl Iterator<Item = (&TaskId, Reservation, Option<&str>)> {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(|(lane, tasks)| tasks.values().map(|waiting| (&waiting.id, waiting.demand, lane.as_deref())))
+    }
+
+    /// The choice starts: those before it are overtaken.
+    pub fn passed(&mut self, choice: &Choice) {
+        for place in &choice.passed {
+            if let Some(waiting) = self.at(place) {
                 waiting.overtaken += 1;
             }
         }
-        self.at(&chosen).map(|waiting| waiting.id.clone())
     }
 
     fn at(&mut self, place: &Place) -> Option<&mut Waiting> {
         self.lanes.get_mut(&place.lane)?.get_mut(&place.seq)
     }
 
-    /// The first place that fits, and the places before it that it overtakes.
-    fn look(&self, ledger: &Ledger) -> Option<(Place, Vec<Place>)> {
+    /// The task to start next, if any may start now: the first that fits. It stays in the queue until it is removed.
+    #[must_use]
+    pub fn choose(&self, ledger: &Ledger) -> Option<Choice> {
         let mut passed = Vec::new();
         let mut passed_by_own_tenant = Vec::new();
         let mut lanes = self.open_lanes(ledger);
@@ -94,7 +112,7 @@ impl Queue {
                 Ok(()) => {
                     let same_tenant = |p: &Place| p.lane.as_deref() == tenant;
                     passed.extend(passed_by_own_tenant.into_iter().filter(same_tenant));
-                    return Some((place(), passed));
+                    return Some(Choice { id: task.id.clone(), passed });
                 }
                 Err(Blocked::ByRuntime) if exhausted => return None,
                 Err(Blocked::ByRuntime) => passed.push(place()),
@@ -154,9 +172,15 @@ mod tests {
         Ledger::new(capacity, &BTreeMap::from([("acme".to_owned(), quota)]))
     }
 
+    fn choose(queue: &mut Queue, ledger: &Ledger) -> Option<TaskId> {
+        let choice = queue.choose(ledger)?;
+        queue.passed(&choice);
+        Some(choice.id)
+    }
+
     /// Starts the chosen task.
     fn start(queue: &mut Queue, ledger: &mut Ledger, seq_of: &BTreeMap<TaskId, (u64, Option<&str>)>) -> Option<TaskId> {
-        let chosen = queue.choose(ledger)?;
+        let chosen = choose(queue, ledger)?;
         let (seq, tenant) = seq_of[&chosen];
         let demand = queue.at(&Place { lane: tenant.map(str::to_owned), seq }).expect("queued").demand;
         queue.remove(seq, tenant);
@@ -187,12 +211,12 @@ mod tests {
             queue.push(n, id(n), memory(1), None);
         }
         for n in 1..=u64::from(MAX_OVERTAKES) {
-            assert_eq!(queue.choose(&ledger), Some(id(n)), "small ones pass");
+            assert_eq!(choose(&mut queue, &ledger), Some(id(n)), "small ones pass");
             queue.remove(n, None);
         }
-        assert_eq!(queue.choose(&ledger), None, "now the large one holds the place");
+        assert_eq!(choose(&mut queue, &ledger), None, "now the large one holds the place");
         ledger.release(&id(1000));
-        assert_eq!(queue.choose(&ledger), Some(id(0)));
+        assert_eq!(choose(&mut queue, &ledger), Some(id(0)));
     }
 
     #[test]
@@ -203,7 +227,7 @@ mod tests {
             queue.push(n, id(n), memory(10), Some("acme"));
         }
         queue.push(500, id(500), memory(10), None);
-        assert_eq!(queue.choose(&ledger), Some(id(500)));
+        assert_eq!(choose(&mut queue, &ledger), Some(id(500)));
     }
 
     #[test]
@@ -219,10 +243,10 @@ mod tests {
         }
         queue.push(100, id(100), memory(1), None);
         for n in 1..=u64::from(MAX_OVERTAKES) {
-            assert_eq!(queue.choose(&ledger), Some(id(n)));
+            assert_eq!(choose(&mut queue, &ledger), Some(id(n)));
             queue.remove(n, Some("acme"));
         }
-        assert_eq!(queue.choose(&ledger), Some(id(100)), "others go on");
+        assert_eq!(choose(&mut queue, &ledger), Some(id(100)), "others go on");
     }
 
     proptest! {
@@ -235,7 +259,7 @@ mod tests {
                 let (bytes, tenant) = if *acme { (bytes.min(&50), Some("acme")) } else { (bytes, None) };
                 queue.push(n, id(n), memory(*bytes), tenant);
             }
-            prop_assert_eq!(queue.choose(&ledger()), Some(id(0)));
+            prop_assert_eq!(choose(&mut queue, &ledger()), Some(id(0)));
         }
 
         #[test]

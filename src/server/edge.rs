@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use poem::endpoint::BoxEndpoint;
 use poem::error::{MethodNotAllowedError, NotFoundError};
-use poem::http::{HeaderValue, Method};
+use poem::http::{HeaderValue, Method, header};
 use poem::{Endpoint, Request, Response};
 
 use super::access::Access;
@@ -94,6 +94,10 @@ impl Edge {
         request.extensions_mut().insert(caller);
         route.check_query(&request)?;
         let method = request.method().clone();
+        if method == Method::HEAD {
+            // It belongs to GET alone (RFC 9110, section 14.2), and poem makes a GET of a HEAD.
+            request.headers_mut().remove(header::RANGE);
+        }
         match without_panic(self.inner.call(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(fault_of(error, &method, route)),

@@ -53,6 +53,8 @@ pub(super) enum Fault {
     NoPath,
     #[error("the method {method} is not allowed at this path; allowed are {}", allow.join(", "))]
     Method { method: String, allow: Vec<String> },
+    #[error("the range begins behind the end: there are {length} bytes")]
+    Range { length: u64 },
     #[error("cannot read the store")]
     Store(#[from] StoreError),
     #[error("cannot read the output of a task")]
@@ -143,6 +145,10 @@ impl Fault {
             Self::Method { allow, .. } => {
                 Verdict(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, Some(json!({"allow": allow})))
             }
+            Self::Range { length } => {
+                let details = Some(json!({"length": length}));
+                Verdict(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable, details)
+            }
             Self::Store(
                 StoreError::Create { .. }
                 | StoreError::Damaged { .. }
@@ -229,6 +235,11 @@ impl ResponseError for Fault {
             && let Ok(allow) = header::HeaderValue::from_str(&allow.join(", "))
         {
             headers.insert(header::ALLOW, allow);
+        }
+        if let Self::Range { length } = self
+            && let Ok(range) = header::HeaderValue::from_str(&format!("bytes */{length}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
         }
         response
     }

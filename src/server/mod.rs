@@ -4,6 +4,7 @@
 mod accept;
 mod access;
 mod body;
+mod cursor;
 pub mod document;
 mod doors;
 mod drain;
@@ -15,13 +16,17 @@ mod kill;
 mod listener;
 mod metrics;
 mod params;
+mod range;
 mod rate;
+mod raw;
 mod routes;
 mod runtime;
 mod stamp;
 mod status;
+mod stream;
 mod submit;
 mod table;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -35,7 +40,6 @@ pub use access::Access;
 pub use tls::Tls;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use listener::{Tcp, Unix};
 
@@ -43,6 +47,7 @@ use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
+use crate::output::Growth;
 use crate::store::Readers;
 use crate::task::Timestamp;
 
@@ -72,8 +77,8 @@ struct Shared {
     context: Context,
     listen_addr: SocketAddr,
     shutdown: CancellationToken,
-    /// Work that must end although its client left.
-    unfinished: TaskTracker,
+    /// Tells of output as it comes.
+    growth: Growth,
 }
 
 /// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
@@ -96,8 +101,7 @@ pub async fn serve(
     let tcp = Tcp { listener: tcp, tls, task_peers: TaskPeers::new(base, count, &context.manifest) };
     let unix_peers = TaskPeers::of_unix_socket(base, count, server.allow_tasks, &context.manifest);
     let unix = unix.map(|listener| Unix { listener, task_peers: unix_peers });
-    let unfinished = TaskTracker::new();
-    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), unfinished: unfinished.clone() };
+    let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), growth: Growth::start() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
     let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms), shutdown.clone());
     tracing::debug!(%listen_addr, "serving");
@@ -107,11 +111,7 @@ pub async fn serve(
         }
     };
     tokio::join!(connections.accept(tcp), over_unix);
-    let drained = async {
-        connections.drain().await;
-        unfinished.close();
-        unfinished.wait().await;
-    };
+    let drained = connections.drain();
     tokio::select! {
         ended = tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained) => if ended.is_err() {
             tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");

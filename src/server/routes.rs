@@ -12,12 +12,15 @@ use super::body::{Json, NoFields};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
-use super::params::{Owner, Wait};
-use super::{Shared, document, drain, events, health, kill, metrics, runtime, status, submit};
+use super::params::{Follow, Header, TailLines, Wait, WaitFor};
+use super::raw::{RawOutput, Wanted};
+use super::stream::EventStream;
+use super::{Shared, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
+use crate::task::exit::OutputStream;
 
 /// Paths that the document does not describe: the document itself and what shows it.
 pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
@@ -67,6 +70,7 @@ enum Tag {
 
 pub(super) struct Api;
 
+#[expect(clippy::too_many_arguments, reason = "an operation takes each of its parameters as one")]
 #[OpenApi]
 impl Api {
     /// Submit a task
@@ -84,7 +88,8 @@ impl Api {
 
     /// Status of a task
     ///
-    /// With `wait_ms` the answer comes at the end of the task, or after that many milliseconds if it still lives.
+    /// With `wait_ms` the answer comes when what `wait_for` names has happened, or after that many milliseconds if it has
+    /// not. It comes at once for a task that has ended.
     #[oai(path = "/api/v1/tasks/:task_id", method = "get", operation_id = "get_task", tag = "Tag::Tasks")]
     async fn get_task(
         &self,
@@ -92,10 +97,12 @@ impl Api {
         by: By<'_>,
         /// The name of the task.
         task_id: Path<String>,
-        /// How many milliseconds to wait at most for the end of the task.
+        /// How many milliseconds to wait at most.
         wait_ms: Wait,
+        /// What to wait for, besides the end of the task: its start, more output than there is now, or any change.
+        wait_for: WaitFor,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0).await?))
+        Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0, wait_for).await?))
     }
 
     /// End a task
@@ -111,7 +118,7 @@ impl Api {
         task_id: Path<String>,
         /// The task's `control_context.owner`, when it has one.
         #[oai(name = "x-execgo-owner")]
-        owner: Owner,
+        owner: Header,
         _body: NoFields,
     ) -> Answer<Json<TaskStatusResponse>> {
         Ok(Json(kill::kill(ctx.0, by.0, &task_id, owner.0).await?))
@@ -129,6 +136,78 @@ impl Api {
         task_id: Path<String>,
     ) -> Answer<Json<Vec<EventRecord>>> {
         Ok(Json(events::events(ctx.0, by.0, &task_id).await?))
+    }
+
+    /// Standard output
+    ///
+    /// The bytes as the task wrote them: all of them, the part that `Range` asks for, or the last lines. With `follow` the
+    /// answer goes on as the task writes and ends when the task has ended and everything was sent. A task that has not been
+    /// started has no output yet. `HEAD` tells how much there is.
+    #[oai(path = "/api/v1/tasks/:task_id/stdout", method = "get", operation_id = "get_task_stdout", tag = "Tag::Tasks")]
+    async fn get_task_stdout(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// Begin with the last lines that are there, so many of them; not together with `Range`.
+        tail_lines: TailLines,
+        /// Go on as the task writes.
+        follow: Follow,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer, which an ended task's output has: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stdout);
+        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        raw::output(ctx.0, by.0, &task_id, wanted).await
+    }
+
+    /// Standard error
+    ///
+    /// As standard output.
+    #[oai(path = "/api/v1/tasks/:task_id/stderr", method = "get", operation_id = "get_task_stderr", tag = "Tag::Tasks")]
+    async fn get_task_stderr(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// Begin with the last lines that are there, so many of them; not together with `Range`.
+        tail_lines: TailLines,
+        /// Go on as the task writes.
+        follow: Follow,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer, which an ended task's output has: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stderr);
+        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        raw::output(ctx.0, by.0, &task_id, wanted).await
+    }
+
+    /// Stream of a task
+    ///
+    /// Server-sent events: `output` (an `OutputPiece`), `event` (an `EventRecord`) and `status` (a `TaskRow`) as they come,
+    /// and last `end` (a `StreamEnd`). Who comes again with the `id` of what it has seen last gets what it has not seen.
+    #[oai(path = "/api/v1/tasks/:task_id/stream", method = "get", operation_id = "stream_task", tag = "Tag::Tasks")]
+    async fn stream_task(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// The `id` of what the client has seen last; without it the stream begins at the beginning.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header,
+    ) -> Answer<EventStream> {
+        stream::stream(ctx.0, by.0, &task_id, last_event_id.0).await
     }
 
     /// Identity of the runtime

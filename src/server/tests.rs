@@ -4,7 +4,9 @@
 mod access;
 mod contract;
 mod document;
+mod output;
 mod socket;
+mod stream;
 mod verbs;
 
 use std::sync::Arc;
@@ -129,7 +131,7 @@ impl Server {
             context: context.clone(),
             listen_addr: "127.0.0.1:4321".parse().expect("an address"),
             shutdown: shutdown.clone(),
-            unfinished: tokio_util::task::TaskTracker::new(),
+            growth: crate::output::Growth::start(),
         };
         let access = super::Access::new(&context.config.access, "").expect("valid tokens");
         let edge = routes::app(Arc::new(shared), access);

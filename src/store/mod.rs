@@ -18,7 +18,7 @@ pub use data_dir::DataDir;
 pub use ended::{Ended, Stock};
 pub use file::write_whole;
 pub use reader::Readers;
-pub use writer::Writer;
+pub use writer::{LiveTasks, QueuedTask, Writer};
 
 use crate::task::TaskId;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-use super::{StoreError, connect, row};
+use super::{StoreError, connect, failed, row};
 use crate::task::{Event, Task, TaskId};
 
 /// As many connections as ever read at the same time. Calls block: use them off the async workers.
@@ -38,6 +38,23 @@ impl Readers {
         let events = self.with(|connection| row::events(connection, SQL, [id.as_str()], id))?;
         // Every task has events from its first commit on.
         Ok(Some(events).filter(|events| !events.is_empty()))
+    }
+
+    /// The task and its events behind `seen`, as of one moment; `None` when there is no such task.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn history(&self, id: &TaskId, seen: u64) -> Result<Option<(Task, Vec<Event>)>, StoreError> {
+        const SQL: &str = "SELECT seq, event_type, at, message, data
+            FROM events WHERE task_seq = ?1 AND seq > ?2 ORDER BY seq";
+        self.with(|connection| {
+            // Its end gives up nothing: it has only read.
+            let snapshot = connection.unchecked_transaction().map_err(failed("read a task"))?;
+            let Some(task) = row::task(&snapshot, id)? else { return Ok(None) };
+            let values = [task.head().seq.cast_signed(), seen.cast_signed()];
+            let events = row::events(&snapshot, SQL, values, id)?;
+            Ok(Some((task, events)))
+        })
     }
 
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

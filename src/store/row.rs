@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, failed};
-use crate::task::state::Head;
-use crate::task::{Event, EventType, Task, TaskId, Timestamp};
+use super::{QueuedTask, StoreError, failed};
+use crate::task::state::{Head, Progress};
+use crate::task::{Event, EventType, Reservation, Task, TaskId, TaskSpec, Timestamp};
 
 /// The columns of a whole task, in the order that [`TaskRow::read`] expects.
 macro_rules! task_columns {
@@ -48,6 +48,28 @@ impl TaskRow {
         };
         Ok(Task::restore(head, parse(&id, &progress)?))
     }
+
+    /// Of a waiting task most is left unread.
+    pub(super) fn into_live(self) -> Result<Live, StoreError> {
+        let progress: Progress = parse(&self.id, &self.progress)?;
+        if !progress.is_queued() {
+            return self.into_task().map(|task| Live::Launched(Box::new(task)));
+        }
+        let Self { seq, id, spec, .. } = self;
+        let spec: TaskSpec = parse(&id, &spec)?;
+        Ok(Live::Queued(QueuedTask {
+            seq: seq.cast_unsigned(),
+            id: parse(&id, &format!("{id:?}"))?,
+            demand: Reservation::of(&spec),
+            tenant: spec.control.tenant.clone(),
+        }))
+    }
+}
+
+/// A task that has not ended.
+pub(super) enum Live {
+    Queued(QueuedTask),
+    Launched(Box<Task>),
 }
 
 /// Reads one task with its seq.

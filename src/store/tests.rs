@@ -56,12 +56,33 @@ fn a_stale_revision_changes_nothing() {
 }
 
 #[test]
+fn all_steps_of_a_task_in_one_batch_are_one_and_must_follow_each_other() {
+    let mut store = fixture();
+    let submitted = Task::submit(testing::new_task("a"), 1);
+    let launched = submitted.task().launch(testing::at(1010)).expect("queued");
+    let again = submitted.task().launch(testing::at(1010)).expect("queued");
+    let started = launched.task().start(&testing::running(1020)).expect("launching");
+    let finished = started.task().finish(&testing::exit(0)).expect("running");
+    let ended = finished.task().clone();
+    let twice = [submitted.clone(), launched.clone(), again];
+    assert!(matches!(store.writer.commit(&twice), Err(StoreError::Stale { .. })));
+    assert_eq!(store.readers.task(ended.id()).expect("reads"), None);
+    store.writer.commit(&[submitted, launched, started, finished]).expect("commits");
+    assert_eq!(store.readers.task(ended.id()).expect("reads"), Some(ended.clone()));
+    let events = store.readers.events(ended.id()).expect("reads").expect("there");
+    let types: Vec<_> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let expected =
+        ["submitted", "accepted", "planned", "resource_reserved", "started", "resource_released", "finished"];
+    assert_eq!(types, expected);
+}
+
+#[test]
 fn a_batch_commits_whole_or_not_at_all() {
     let mut store = fixture();
     submit(&mut store.writer, "a");
     let batch = [Task::submit(testing::new_task("b"), 2), Task::submit(testing::new_task("a"), 3)];
     assert!(store.writer.commit(&batch).is_err(), "the id `a` exists");
-    assert_eq!(store.writer.live_tasks().expect("reads").len(), 1);
+    assert_eq!(store.writer.live_tasks().expect("reads").queued.len(), 1);
 }
 
 #[test]
@@ -97,7 +118,7 @@ fn only_old_ended_tasks_are_forgotten_oldest_first() {
     let rest = store.writer.ended(end.plus_millis(1), 10).expect("reads");
     assert_eq!(rest.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), [b.id().as_str()]);
     store.writer.forget(&rest).expect("forgets");
-    assert_eq!(store.writer.live_tasks().expect("reads").len(), 1);
+    assert_eq!(store.writer.live_tasks().expect("reads").queued.len(), 1);
 }
 
 #[test]
@@ -106,7 +127,9 @@ fn places_go_on_after_a_restart() {
     let a = submit(&mut store.writer, "a");
     drop(store.writer);
     let (writer, _) = open(&store.path).expect("opens again");
-    assert_eq!(writer.live_tasks().expect("reads"), [a]);
+    let LiveTasks { launched, queued } = writer.live_tasks().expect("reads");
+    let places: Vec<_> = queued.iter().map(|task| (task.seq, &task.id, task.demand)).collect();
+    assert_eq!((launched, places), (vec![], vec![(1, a.id(), a.demand())]));
     assert_eq!(writer.last_seq().expect("reads"), 1);
 }
 

@@ -1,10 +1,22 @@
 //! The one writer. A batch of transitions is one SQL transaction and so one fsync.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::row::{self, TaskRow, task_columns, to_json};
+use super::row::{self, Live, TaskRow, task_columns, to_json};
 use super::{StoreError, failed};
-use crate::task::{Task, TaskId, Timestamp, Transition};
+use crate::task::event::NewEvent;
+use crate::task::state::Head;
+use crate::task::{Reservation, Task, TaskId, Timestamp, Transition};
+
+/// The beginning of a statement that writes events.
+macro_rules! append {
+    () => {
+        "INSERT INTO events (task_seq, event_type, at, message, data) VALUES "
+    };
+}
 
 #[derive(Debug)]
 pub struct Writer {
@@ -31,9 +43,10 @@ impl Writer {
     /// # Errors
     /// The store failed, an id exists already, or a task has another revision than its transition expects.
     pub fn commit(&mut self, transitions: &[Transition]) -> Result<(), StoreError> {
+        let changes = fold(transitions)?;
         let transaction = begin(&mut self.connection)?;
-        for transition in transitions {
-            apply(&transaction, transition)?;
+        for change in &changes {
+            change.write(&transaction)?;
         }
         transaction.commit().map_err(failed("commit"))
     }
@@ -50,12 +63,19 @@ impl Writer {
     ///
     /// # Errors
     /// The store failed.
-    pub fn live_tasks(&self) -> Result<Vec<Task>, StoreError> {
+    pub fn live_tasks(&self) -> Result<LiveTasks, StoreError> {
         const SQL: &str = concat!("SELECT ", task_columns!(), " FROM tasks WHERE finished_at IS NULL ORDER BY seq");
         let failed = failed("read the live tasks");
-        let mut statement = self.connection.prepare_cached(SQL).map_err(&failed)?;
-        let rows = statement.query_map([], TaskRow::read).map_err(&failed)?;
-        rows.map(|row| row.map_err(&failed)?.into_task()).collect()
+        let mut statement = self.connection.prepare(SQL).map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        let mut live = LiveTasks::default();
+        while let Some(row) = rows.next().map_err(&failed)? {
+            match TaskRow::read(row).map_err(&failed)?.into_live()? {
+                Live::Queued(task) => live.queued.push(task),
+                Live::Launched(task) => live.launched.push(*task),
+            }
+        }
+        Ok(live)
     }
 
     /// Proves that a commit reaches the disk.
@@ -69,57 +89,123 @@ impl Writer {
     }
 }
 
+/// The tasks that have not ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveTasks {
+    pub launched: Vec<Task>,
+    pub queued: Vec<QueuedTask>,
+}
+
+impl LiveTasks {
+    pub fn ids(&self) -> impl Iterator<Item = TaskId> {
+        let queued = self.queued.iter().map(|task| task.id.clone());
+        self.launched.iter().map(|task| task.id().clone()).chain(queued)
+    }
+}
+
+/// A task that waits, as far as it takes to choose one: there may be many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedTask {
+    pub seq: u64,
+    pub id: TaskId,
+    pub demand: Reservation,
+    pub tenant: Option<String>,
+}
+
 pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed("begin a transaction"))
 }
 
-fn apply(transaction: &Transaction<'_>, transition: &Transition) -> Result<(), StoreError> {
-    let task = transition.task();
-    let head = task.head();
-    let progress = to_json(&head.id, task.progress())?;
-    let status = task.status().as_str();
-    let finished_at = task.outcome().map(|outcome| outcome.finished_at.as_millis());
-    let (seq, revision) = (head.seq.cast_signed(), task.revision().cast_signed());
-    let failed = failed("write a task");
-    let written = match transition.expected_revision() {
-        None => {
-            const SQL: &str = "INSERT INTO tasks
-                (seq, id, revision, status, created_at, finished_at, spec, plan, progress)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-            let (spec, plan) = (to_json(&head.id, &head.spec)?, to_json(&head.id, &head.plan)?);
-            let created_at = head.created_at.as_millis();
-            let values =
-                params![seq, head.id.as_str(), revision, status, created_at, finished_at, spec, plan, progress];
-            transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?
-        }
-        Some(from) => {
-            const SQL: &str = "UPDATE tasks SET revision = ?1, status = ?2, finished_at = ?3, progress = ?4
-                WHERE seq = ?5 AND revision = ?6";
-            let values = params![revision, status, finished_at, progress, seq, from.cast_signed()];
-            transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?
-        }
-    };
-    if written != 1 {
-        return Err(StoreError::Stale { id: head.id.clone() });
-    }
-    append_events(transaction, transition)
+/// What one batch does to one task: its row is written once, however many transitions there are.
+struct Change<'a> {
+    /// The revision that the store must hold; `None` creates the task.
+    from: Option<u64>,
+    to: &'a Task,
+    events: Vec<&'a NewEvent>,
 }
 
-fn append_events(transaction: &Transaction<'_>, transition: &Transition) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO events (task_seq, event_type, at, message, data) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let failed = failed("write events");
-    let head = transition.task().head();
-    let mut statement = transaction.prepare_cached(SQL).map_err(&failed)?;
-    for event in transition.events() {
-        let data = event.data.as_ref().map(|data| to_json(&head.id, data)).transpose()?;
-        let values = params![
-            head.seq.cast_signed(),
-            event.event_type.as_str(),
-            event.timestamp.as_millis(),
-            event.message,
-            data
-        ];
-        statement.execute(values).map_err(&failed)?;
+/// The changes by their first transitions. Each transition must follow on the one before it of the same task.
+fn fold(transitions: &[Transition]) -> Result<Vec<Change<'_>>, StoreError> {
+    let mut changes: Vec<Change<'_>> = Vec::with_capacity(transitions.len());
+    let mut places = HashMap::with_capacity(transitions.len());
+    for transition in transitions {
+        let (to, from) = (transition.task(), transition.expected_revision());
+        match places.entry(to.head().seq) {
+            Entry::Vacant(place) => {
+                place.insert(changes.len());
+                changes.push(Change { from, to, events: transition.events().iter().collect() });
+            }
+            Entry::Occupied(place) => {
+                let change = &mut changes[*place.get()];
+                if from != Some(change.to.revision()) {
+                    return Err(StoreError::Stale { id: to.id().clone() });
+                }
+                change.to = to;
+                change.events.extend(transition.events());
+            }
+        }
     }
+    Ok(changes)
+}
+
+impl Change<'_> {
+    fn write(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        let task = self.to;
+        let head = task.head();
+        let progress = to_json(&head.id, task.progress())?;
+        let status = task.status().as_str();
+        let finished_at = task.outcome().map(|outcome| outcome.finished_at.as_millis());
+        let (seq, revision) = (head.seq.cast_signed(), task.revision().cast_signed());
+        let failed = failed("write a task");
+        let written = match self.from {
+            None => {
+                const SQL: &str = "INSERT INTO tasks
+                    (seq, id, revision, status, created_at, finished_at, spec, plan, progress)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                let (spec, plan) = (to_json(&head.id, &head.spec)?, to_json(&head.id, &head.plan)?);
+                let created_at = head.created_at.as_millis();
+                let values =
+                    params![seq, head.id.as_str(), revision, status, created_at, finished_at, spec, plan, progress];
+                transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?
+            }
+            Some(from) => {
+                const SQL: &str = "UPDATE tasks SET revision = ?1, status = ?2, finished_at = ?3, progress = ?4
+                    WHERE seq = ?5 AND revision = ?6";
+                let values = params![revision, status, finished_at, progress, seq, from.cast_signed()];
+                transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?
+            }
+        };
+        if written != 1 {
+            return Err(StoreError::Stale { id: head.id.clone() });
+        }
+        self.events.chunks(EVENTS_AT_ONCE).try_for_each(|events| append_events(transaction, head, events))
+    }
+}
+
+/// As many events as a task makes from its submission to its launch.
+const EVENTS_AT_ONCE: usize = 4;
+/// For one event, for two, and so on: each statement costs as much as a row, for the sequence is written with it.
+const APPEND: [&str; EVENTS_AT_ONCE] = [
+    concat!(append!(), "(?1, ?2, ?3, ?4, ?5)"),
+    concat!(append!(), "(?1, ?2, ?3, ?4, ?5), (?1, ?6, ?7, ?8, ?9)"),
+    concat!(append!(), "(?1, ?2, ?3, ?4, ?5), (?1, ?6, ?7, ?8, ?9), (?1, ?10, ?11, ?12, ?13)"),
+    concat!(
+        append!(),
+        "(?1, ?2, ?3, ?4, ?5), (?1, ?6, ?7, ?8, ?9), (?1, ?10, ?11, ?12, ?13), (?1, ?14, ?15, ?16, ?17)"
+    ),
+];
+
+fn append_events(transaction: &Transaction<'_>, head: &Head, events: &[&NewEvent]) -> Result<(), StoreError> {
+    let failed = failed("write events");
+    let mut statement = transaction.prepare_cached(APPEND[events.len() - 1]).map_err(&failed)?;
+    statement.raw_bind_parameter(1, head.seq.cast_signed()).map_err(&failed)?;
+    for (first, event) in (2..).step_by(4).zip(events) {
+        let data = event.data.as_ref().map(|data| to_json(&head.id, data)).transpose()?;
+        statement.raw_bind_parameter(first, event.event_type.as_str()).map_err(&failed)?;
+        statement.raw_bind_parameter(first + 1, event.timestamp.as_millis()).map_err(&failed)?;
+        statement.raw_bind_parameter(first + 2, event.message.as_deref()).map_err(&failed)?;
+        statement.raw_bind_parameter(first + 3, data).map_err(&failed)?;
+    }
+    statement.raw_execute().map_err(&failed)?;
     Ok(())
 }

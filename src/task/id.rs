@@ -42,10 +42,11 @@ impl TaskId {
         Ok(Self(raw.into()))
     }
 
-    /// A fresh id: a random (version 4) UUID.
+    /// A fresh id: a UUID that begins with the time (version 7), for ids that follow each other stand beside each other in
+    /// the store's index, where random ones would each touch a page of their own.
     #[must_use]
     pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().hyphenated().to_string().into())
+        Self(uuid::Uuid::now_v7().hyphenated().to_string().into())
     }
 
     #[must_use]

@@ -11,10 +11,15 @@ use super::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     pub ended: Ended,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_signal: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     pub finished_at: Timestamp,
 }
@@ -33,6 +38,7 @@ pub enum Ended {
 pub struct TaskError {
     pub code: TaskErrorCode,
     pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
 }
 

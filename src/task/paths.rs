@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::exit::OutputStream;
 use super::id::TaskId;
 
 /// The paths of one task; absolute, whether or not anything is there.
@@ -49,6 +50,15 @@ impl TaskPaths {
     #[must_use]
     pub fn stderr(&self) -> PathBuf {
         self.task_dir.join("stderr.log")
+    }
+
+    /// All that is kept of one stream.
+    #[must_use]
+    pub fn log(&self, stream: OutputStream) -> PathBuf {
+        match stream {
+            OutputStream::Stdout => self.stdout(),
+            OutputStream::Stderr => self.stderr(),
+        }
     }
 
     /// The script of a task that is run by `interpreter`.

@@ -50,25 +50,29 @@ pub struct SandboxLayers {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceEnforcement {
     pub wall_time_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time_sec: Option<u64>,
     pub cpu_time_enforced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     pub memory_enforced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pids_max: Option<u64>,
     pub pids_enforced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u64>,
     /// Plans of earlier servers do not have it.
     #[serde(default)]
     pub cpu_enforced: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_size_bytes: Option<u64>,
     #[serde(default)]
     pub file_size_enforced: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
     #[serde(default)]
     pub open_files_enforced: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_bytes: Option<u64>,
     #[serde(default)]
     pub workspace_enforced: bool,

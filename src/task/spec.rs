@@ -62,19 +62,23 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub wall_time_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time_sec: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pids_max: Option<u64>,
     /// Thousandths of a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u64>,
     /// Of each single file that the task writes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_size_bytes: Option<u64>,
     /// Of each process.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
     /// Allocated by everything below `workspace/`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_bytes: Option<u64>,
     /// How much of the stream a status answer inlines, in bytes.
     pub stdout_max_bytes: u64,
@@ -103,10 +107,13 @@ pub struct Defaults {
 pub struct Sandbox {
     pub profile: Profile,
     /// Relative to `workspace/`, without `..`; the working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace_subdir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<String>,
     pub chroot: bool,
     /// Absent: all but `net`, where the profile has namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Namespaces>,
     /// Absent: as `namespaces.net` says. Never against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,10 +205,14 @@ impl CapabilityMode {
 /// What the control plane says about the task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlContext {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub control_plane_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Whoever kills the task must show this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_runtime_profile: Option<String>,
     pub requires_strict_sandbox: bool,
     pub requires_resource_reservation: bool,

@@ -81,6 +81,15 @@ pub struct LaunchId {
     revision: u64,
 }
 
+/// Why a committed launch did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLaunched {
+    /// The launcher was gone before it got to it.
+    Lost,
+    /// The launcher could not fork.
+    Shortage,
+}
+
 /// A started command and the shim that watches it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
@@ -231,9 +240,12 @@ impl Task {
     ///
     /// # Errors
     /// The task is not launching.
-    pub fn requeue(&self, now: Timestamp) -> Result<Transition, IllegalTransition> {
+    pub fn requeue(&self, because: NotLaunched, now: Timestamp) -> Result<Transition, IllegalTransition> {
         let State::Launching { .. } = self.progress.state else { return Err(self.illegal("be requeued")) };
-        let message = "the launch was lost before the command started; queued again";
+        let message = match because {
+            NotLaunched::Lost => "the launch was lost before the command started; queued again",
+            NotLaunched::Shortage => "the machine had no process or no memory for it; queued again",
+        };
         let events = vec![
             event(EventType::ResourceReleased, now, None, serde_json::to_value(self.demand()).ok()),
             event(EventType::Recovered, now, Some(message.into()), Some(json!({"action": "requeued"}))),

@@ -22,6 +22,8 @@ pub const DEFAULT_LOG_MAX_BYTES: u64 = 268_435_456;
 pub const OPEN_FILES: RangeInclusive<u64> = 16..=1_048_576;
 /// `limits.cpu_millis`, in thousandths of a core: the kernel's least quota is a millisecond, here of each 100.
 pub const CPU_MILLIS: RangeInclusive<u64> = 10..=MAX_INTEGER;
+/// `limits.stdout_max_bytes` and `stderr_max_bytes`: an answer holds in memory what it shows, escaped besides.
+pub const SHOWN_BYTES: RangeInclusive<u64> = 1..=16_777_216;
 /// What every other limit may be.
 pub const LIMIT: RangeInclusive<u64> = 1..=MAX_INTEGER;
 const DEFAULT_INTERPRETER: &str = "/bin/sh";
@@ -102,7 +104,7 @@ impl Draft {
             DraftKind::Script => script_action(program.as_deref(), script, interpreter)?,
         };
         let execution = Execution { action, args: texts("execution.args", args)?, env: env_map(env)? };
-        let shown = |path, value| Ok(positive(path, value)?.unwrap_or(DEFAULT_STREAM_MAX_BYTES));
+        let shown = |path, value| Ok(within(path, value, &SHOWN_BYTES)?.unwrap_or(DEFAULT_STREAM_MAX_BYTES));
         let kept = |path, value| Ok(positive(path, value)?.unwrap_or(defaults.log_max_bytes));
         let limits = Limits {
             wall_time_ms: positive("limits.wall_time_ms", wall_time_ms)?.unwrap_or(DEFAULT_WALL_TIME_MS),
@@ -358,6 +360,9 @@ mod tests {
             assert_eq!(fault(Draft { stdout_max_bytes: Some(bad), ..draft() }), "limits.stdout_max_bytes");
             assert_eq!(fault(Draft { stderr_max_bytes: Some(bad), ..draft() }), "limits.stderr_max_bytes");
         }
+        assert_eq!(fault(Draft { stdout_max_bytes: Some(16_777_217), ..draft() }), "limits.stdout_max_bytes");
+        assert_eq!(fault(Draft { stderr_max_bytes: Some(16_777_217), ..draft() }), "limits.stderr_max_bytes");
+        assert!(Draft { stdout_max_bytes: Some(16_777_216), ..draft() }.validate(DEFAULTS).is_ok());
         assert_eq!(fault(Draft { cpu_millis: Some(9), ..draft() }), "limits.cpu_millis");
         assert!(Draft { cpu_millis: Some(10), ..draft() }.validate(DEFAULTS).is_ok());
         for bad in [0, 15, 1_048_577] {

@@ -16,6 +16,7 @@ mod output;
 mod retention;
 mod run_as;
 mod sandbox;
+mod stream;
 mod support;
 mod tasks;
 mod tls;

@@ -202,7 +202,10 @@ impl Server {
                 command
             }
         };
-        command.arg("serve").args(["--listen-addr", "127.0.0.1:0"]).arg("--data-dir").arg(self.data_dir());
+        command.arg("serve").arg("--data-dir").arg(self.data_dir());
+        if !self.flags.iter().any(|flag| flag == "--listen-addr") {
+            command.args(["--listen-addr", "127.0.0.1:0"]);
+        }
         command.args(&self.flags).stdin(Stdio::null()).stdout(Stdio::null());
         let log = fs::File::options().append(true).create(true).open(self.dir.path().join("log")).expect("a log");
         command.stderr(log);

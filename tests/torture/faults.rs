@@ -11,7 +11,7 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::plan::Profile;
 use crate::processes::Role;
@@ -203,7 +203,7 @@ fn without_descriptors_connections_wait_and_tasks_go_on() {
 }
 
 #[test]
-fn a_launcher_that_cannot_fork_fails_the_launch_and_goes_on() {
+fn a_launcher_that_cannot_fork_tries_again_until_it_can() {
     // Root is not limited.
     let runtime = started(true, &[]);
     let api = runtime.api();
@@ -219,11 +219,19 @@ fn a_launcher_that_cannot_fork_fails_the_launch_and_goes_on() {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max processes"));
     let before = line.and_then(|line| line.split_whitespace().next()).expect("a limit");
     limit("1");
-    accepted(&api, "during", "exit 0");
-    let ended = end(&api, "during");
-    assert_eq!(ended["error"]["code"], "launch_failed", "{ended}");
-    assert_eq!(ended["error"]["details"]["errno"], nix::libc::EAGAIN, "{ended}");
+    accepted(&api, "during", "exit 3");
+    accepted(&api, "killed", "exit 0");
+    let requeued = |id: &str| {
+        let events = api.get(&format!("/api/v1/tasks/{id}/events"))?.body;
+        let is_requeued = |event: &Value| event["event_type"] == "recovered" && event["data"]["action"] == "requeued";
+        events.as_array()?.iter().filter(|event| is_requeued(event)).count().checked_sub(2)
+    };
+    until(SOON, || requeued("during")).expect("it was tried twice");
+    assert_eq!(status(&api, "during")["status"], "accepted");
+    api.post("/api/v1/tasks/killed/kill", &json!({})).expect("an answer");
+    assert_eq!(end(&api, "killed")["status"], "cancelled", "it can be killed meanwhile");
     limit(before);
+    assert_eq!(end(&api, "during")["exit_code"], 3);
     accepted(&api, "after", "exit 4");
     assert_eq!(end(&api, "after")["exit_code"], 4);
 }

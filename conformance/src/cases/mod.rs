@@ -1,5 +1,6 @@
 //! The cases, one file for each area.
 
+mod access;
 mod command;
 mod disk;
 mod document;
@@ -17,12 +18,14 @@ mod plan;
 mod policy;
 mod protocol;
 mod queue;
+mod raw;
 mod refused;
 mod resources;
 mod runtime;
 mod sandbox;
 mod script;
 mod status;
+mod stream;
 mod submit;
 mod wait;
 
@@ -34,11 +37,14 @@ pub fn all() -> Vec<&'static Case> {
     [
         health::CASES,
         protocol::CASES,
+        access::CASES,
         refused::CASES,
         submit::CASES,
         command::CASES,
         script::CASES,
         output::CASES,
+        raw::CASES,
+        stream::CASES,
         outcomes::CASES,
         status::CASES,
         events::CASES,

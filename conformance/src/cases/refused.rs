@@ -113,6 +113,12 @@ pub const CASES: &[Case] = &[
     Case::beyond("submit.limits.stderr-log.type", "limits", |it| no_number(it, "stderr_log_max_bytes")),
     Case::must("submit.limits.type", "limits", |it| it.refuses(json!({"limits": [5]}), "limits")),
     Case::beyond("submit.limits.cpu-millis.range", "limits", |it| it.refuses_each("limits", "cpu_millis", [json!(9)])),
+    Case::beyond("submit.limits.stdout.range", "limits", |it| {
+        it.refuses_each("limits", "stdout_max_bytes", [json!(16_777_217)])
+    }),
+    Case::beyond("submit.limits.stderr.range", "limits", |it| {
+        it.refuses_each("limits", "stderr_max_bytes", [json!(16_777_217)])
+    }),
     Case::beyond("submit.limits.open-files.range", "limits", |it| {
         it.refuses_each("limits", "open_files", [json!(15), json!(1_048_577)])
     }),

@@ -20,6 +20,12 @@ pub const CASES: &[Case] = &[
     Case::beyond("wait.negative", "Wait", |it| refused(it, &["-1", "-600000"])),
     Case::beyond("wait.no-number", "Wait", |it| refused(it, &["", "soon", "1s", "1.5", "0x10", "1e3"])),
     Case::beyond("wait.given-twice", "Wait", |it| refused(it, &["1&wait_ms=2"])),
+    Case::beyond("wait.for-the-start", "Wait", for_the_start),
+    Case::beyond("wait.for-output", "Wait", for_output),
+    Case::beyond("wait.for-a-change", "Wait", for_a_change),
+    Case::beyond("wait.for-the-end", "Wait", for_the_end),
+    Case::beyond("wait.for-nothing-more", "Wait", for_nothing_more),
+    Case::beyond("wait.for-what-is-unknown", "Wait", for_what_is_unknown),
     Case::beyond("wait.of-the-status-alone", "General", of_the_status_alone),
 ];
 
@@ -112,6 +118,70 @@ fn refused(context: &Context, values: &[&str]) -> Outcome {
         answer.expect(answer.message().contains("wait_ms"), "the message names wait_ms")?;
     }
     Ok(())
+}
+
+/// What `wait_for` may name.
+const EVENTS: [&str; 4] = ["terminal", "started", "output", "change"];
+
+fn wait_for(context: &Context, id: &str, ms: &str, what: &str) -> Result<(Exchange, Duration), NotPassed> {
+    wait(context, id, &format!("{ms}&wait_for={what}"))
+}
+
+fn for_the_start(context: &Context) -> Outcome {
+    let id = context.submit(&sleeper())?;
+    let (status, took) = wait_for(context, &id, "60000", "started")?;
+    status.expect_field("/status", &json!("running"))?;
+    status.expect(took < SOON, "the answer comes when the task starts")
+}
+
+fn for_output(context: &Context) -> Outcome {
+    let id = context.submit(&sh("echo one; sleep 1; echo two >&2; exec sleep 600"))?;
+    context.says(&id, "one\n")?;
+    let (status, took) = wait_for(context, &id, "60000", "output")?;
+    status.expect_field("/status", &json!("running"))?;
+    status.expect_field("/stderr", &json!("two\n"))?;
+    status.expect(took < SOON, "the answer comes when the task writes, to whichever stream")?;
+    let (status, took) = wait_for(context, &id, "300", "output")?;
+    let waited = took >= Duration::from_millis(300);
+    status.expect(waited, "what was there before the request is no more output than there is")
+}
+
+fn for_a_change(context: &Context) -> Outcome {
+    let id = context.submit(&sh("trap '' TERM; exec sleep 600"))?;
+    context.running(&id)?;
+    let (status, took) = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_for(context, &id, "60000", "change"));
+        // So that the request has come before the kill: else it would wait for the end.
+        std::thread::sleep(Duration::from_secs(1));
+        context.kill(&id)?;
+        waiting.join().expect("a client does not panic")
+    })?;
+    status.expect_field("/status", &json!("running"))?;
+    status.expect(took < SOON, "the answer comes with the next event, which is that somebody asked for a kill")
+}
+
+fn for_the_end(context: &Context) -> Outcome {
+    let id = context.submit(&sh("sleep 0.3; echo done"))?;
+    let (status, _) = wait_for(context, &id, "60000", "terminal")?;
+    status.expect_field("/status", &json!("success"))
+}
+
+fn for_nothing_more(context: &Context) -> Outcome {
+    let ended = context.run(&sh("echo done"))?;
+    EVENTS.iter().try_for_each(|what| {
+        let (status, took) = wait_for(context, ended.text_at("/task_id"), "60000", what)?;
+        status.expect(status.body == ended.body, "the answer is the status")?;
+        status.expect(took < SOON, "nothing comes any more of a task that has ended: the answer comes at once")
+    })
+}
+
+fn for_what_is_unknown(context: &Context) -> Outcome {
+    let ended = context.run(&sh("true"))?;
+    ["", "end", "Started", "started,output"].iter().try_for_each(|what| {
+        let (answer, _) = wait_for(context, ended.text_at("/task_id"), "1000", what)?;
+        answer.expect_failure(400, "invalid_input", "nobody waits for what is unknown")?;
+        answer.expect(answer.message().contains("wait_for"), "the message names wait_for")
+    })
 }
 
 fn of_the_status_alone(context: &Context) -> Outcome {

@@ -100,7 +100,12 @@ impl Drop for Server {
 pub fn before(base: &str, alteration: Alteration) -> io::Result<(Server, Arc<Memory>)> {
     let memory = Arc::new(Memory::default());
     let (base, knows) = (base.to_owned(), Arc::clone(&memory));
-    let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).build();
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .allow_non_standard_methods(true)
+        .build();
     let agent = Agent::from(config);
     let server = Server::start(move |request| {
         let unanswered = Passing { status: 502, headers: HeaderMap::new(), body: Vec::new(), ..request.clone() };

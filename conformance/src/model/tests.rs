@@ -84,7 +84,7 @@ fn sound() -> Record {
 fn seen(begun: Instant, what: What, body: Value) -> Seen {
     let text = body.to_string();
     let (call, headers) = (Call::new(Method::GET, "/"), HeaderMap::new());
-    let exchange = Exchange { call, status: 200, headers, content_type: String::new(), body, text };
+    let exchange = Exchange { call, status: 200, headers, content_type: String::new(), body, text, bytes: Vec::new() };
     Seen { begun, ended: begun + Duration::from_millis(5), what, exchange }
 }
 

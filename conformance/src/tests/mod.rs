@@ -13,7 +13,7 @@ use serde_json::Value;
 use ureq::http::HeaderValue;
 use ureq::http::header::CONTENT_TYPE;
 
-use crate::case::{Context, NotPassed};
+use crate::case::{Case, Context, NotPassed};
 use crate::faults::proxy::{Passing, Server};
 use crate::report::{Report, Verdict};
 use crate::restart::Restart;
@@ -51,11 +51,31 @@ fn the_runtime_of_this_tree_conforms() {
     for result in report.results().iter().filter(|result| result.verdict() == Verdict::Skipped) {
         let Err(NotPassed::Skipped { reason }) = &result.outcome else { continue };
         let lacks = |name: &str| reason == &format!("the manifest says that the runtime lacks {name}");
-        let excused = MAY_BE_MISSING.into_iter().any(lacks) || reason.starts_with("the runtime's machine has no ");
+        let excused = MAY_BE_MISSING.into_iter().any(lacks)
+            || reason.starts_with("the runtime's machine has no ")
+            || result.case.id.starts_with("access.");
         assert!(excused, "{} is skipped for want of something that this runtime has: {reason}", result.case.id);
         // Not `eprintln!`: the harness would keep it for itself.
         writeln!(io::stderr(), "SKIPPED: {}: {reason}", result.case.id).expect("standard error is open");
     }
+}
+
+#[test]
+fn a_runtime_that_asks_for_tokens_conforms() {
+    // SHA-256 of `abc` (FIPS 180-4).
+    let entry = "{name: suite, sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, role: admin}";
+    let mut tokens = tempfile::NamedTempFile::new().expect("a temporary file");
+    writeln!(tokens, "tokens:\n  - {entry}").expect("written");
+    let Some(runtime) = Runtime::start(&["--tokens-file", tokens.path().to_str().expect("text")]) else { return };
+    let url = runtime.url();
+    let context = crate::reach(&Target { token: Some("abc"), ..target(&url, Some(committed_document())) });
+    let areas = ["access", "health", "protocol", "submit", "events", "kill", "wait", "document"];
+    let cases = crate::selected(cases::all(), &areas.map(str::to_owned)).expect("areas");
+    let report = crate::check(&cases, &context.expect("somebody answers"), Report::new(url, 0, Vec::new()));
+    assert_eq!(report.worst(), None, "see the report above");
+    let is_idle =
+        |id: &str| report.results().iter().any(|result| result.case.id == id && result.verdict() == Verdict::Skipped);
+    assert!(!is_idle("document.answers") && !is_idle("access.token.none"), "see the report above");
 }
 
 /// What a machine may lack, and a runtime that is started without cgroups.
@@ -89,10 +109,16 @@ pub fn yes_man() -> Server {
 #[test]
 fn no_case_passes_on_a_server_that_says_yes_to_everything() {
     let server = yes_man();
-    let mut context = reach(&server.url(), None);
-    context.restart = Some(Restart::new(|| Ok(())));
+    let url = server.url();
+    // Some need a token, others none.
+    let contexts = [None, Some("yes")].map(|token| {
+        let mut context = crate::reach(&Target { token, ..target(&url, None) }).expect("somebody answers");
+        context.restart = Some(Restart::new(|| Ok(())));
+        context
+    });
     let cases = cases::all();
-    let fooled = cases.iter().filter(|case| !matches!(case.check(&context), Err(NotPassed::Failed { .. })));
+    let fails = |case: &&&Case| contexts.iter().any(|it| matches!(case.check(it), Err(NotPassed::Failed { .. })));
+    let fooled = cases.iter().filter(|case| !fails(case));
     assert_eq!(fooled.map(|case| case.id).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 

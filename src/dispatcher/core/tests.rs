@@ -11,11 +11,17 @@ use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
 use crate::task::{Status, TaskErrorCode};
 
 #[derive(Default)]
-struct Shelf(HashMap<TaskId, Task>);
+struct Shelf {
+    tasks: HashMap<TaskId, Task>,
+    broken: bool,
+}
 
 impl Stored for Shelf {
     fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
-        Ok(self.0.get(id).cloned())
+        if self.broken {
+            return Err(StoreError::Stale { id: id.clone() });
+        }
+        Ok(self.tasks.get(id).cloned())
     }
 }
 
@@ -50,14 +56,14 @@ fn names(turn: &Turn) -> Vec<&'static str> {
 
 impl Fixture {
     fn turn(&mut self, inputs: Vec<Input>) -> Turn {
-        let turn = self.core.decide(inputs, &self.shelf, at(1100));
+        let turn = self.core.decide(Turn::default(), inputs, &self.shelf, at(1100));
         self.check_ledger();
         turn
     }
 
     fn commit(&mut self, turn: &Turn) {
         for transition in &turn.transitions {
-            self.shelf.0.insert(transition.task().id().clone(), transition.task().clone());
+            self.shelf.tasks.insert(transition.task().id().clone(), transition.task().clone());
         }
     }
 
@@ -70,8 +76,9 @@ impl Fixture {
     fn check_ledger(&self) {
         let resources = self.core.resources();
         assert_eq!(resources.whole.reserved.task_slots, resources.active.len() as u64);
-        let queued = self.core.live.values().filter(|l| matches!(l.task.state(), State::Queued) && l.ending.is_none());
-        assert_eq!(self.core.queue.len(), queued.count());
+        let at_hand = self.core.live.values().filter(|l| matches!(l.task.state(), State::Queued) && l.ending.is_none());
+        let in_queue = self.core.queue.iter().filter(|(id, ..)| self.core.live.contains_key(id));
+        assert_eq!(in_queue.count(), at_hand.count());
     }
 
     fn started(&self, name: &str) -> Input {
@@ -90,7 +97,7 @@ impl Fixture {
 }
 
 fn submit(name: &str) -> Input {
-    Input::Submit { new: Box::new(new_task(name)), reply: oneshot::channel().0 }
+    Input::Submit { new: Box::new(new_task(name)), request: vec![], reply: oneshot::channel().0 }
 }
 
 fn kill(name: &str) -> Input {
@@ -108,9 +115,9 @@ fn a_task_goes_from_submit_to_its_end_and_its_slot_starts_the_next() {
     let (started, exited) = (f.started("a"), f.exited("a"));
     assert_eq!(f.run(vec![started]), ["started"]);
     assert_eq!(f.run(vec![exited]), ["write result"]);
-    assert_eq!(f.shelf.0[&id("a")].status(), Status::Running, "its files come first");
+    assert_eq!(f.shelf.tasks[&id("a")].status(), Status::Running, "its files come first");
     assert_eq!(f.run(vec![written("a")]), ["ended", "launch"]);
-    assert_eq!(f.shelf.0[&id("a")].status(), Status::Success);
+    assert_eq!(f.shelf.tasks[&id("a")].status(), Status::Success);
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn a_waiting_task_is_cancelled_without_a_start() {
     f.run(vec![exited]);
     assert_eq!(f.run(vec![written("a")]), ["ended"], "b is not started although the slot is free");
     assert_eq!(f.run(vec![kill("b"), written("b")]), ["kill answered", "kill answered", "ended"]);
-    assert_eq!(f.shelf.0[&id("b")].status(), Status::Cancelled);
+    assert_eq!(f.shelf.tasks[&id("b")].status(), Status::Cancelled);
     assert_eq!(f.run(vec![kill("b")]), ["kill answered"], "idempotent");
 }
 
@@ -153,8 +160,8 @@ fn a_kill_before_the_start_is_known_reaches_the_command_when_it_is() {
     let started = f.started("a");
     assert_eq!(f.run(vec![started]), ["started", "terminate", "kill answered"]);
     assert_eq!(f.run(vec![kill("a")]), ["terminate", "kill answered"]);
-    let kills = f.shelf.0[&id("a")].progress();
-    assert!(f.shelf.0[&id("a")].kill_requested(), "{kills:?}");
+    let kills = f.shelf.tasks[&id("a")].progress();
+    assert!(f.shelf.tasks[&id("a")].kill_requested(), "{kills:?}");
 }
 
 #[test]
@@ -163,7 +170,13 @@ fn an_owned_task_is_killed_by_its_owner_alone() {
     let mut new = new_task("a");
     let draft = crate::task::Draft { program: Some("x".into()), owner: Some("ann".into()), ..Default::default() };
     new.spec = draft.validate(DEFAULTS).expect("valid");
-    f.run(vec![Input::Submit { new: Box::new(new), reply: oneshot::channel().0 }]);
+    f.core.paused = true;
+    f.run(vec![Input::Submit { new: Box::new(new), request: vec![], reply: oneshot::channel().0 }]);
+    f.core.live.clear();
+    assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
+    assert!(f.core.live.is_empty(), "a refusal brings nothing into memory");
+    f.core.paused = false;
+    f.run(vec![]);
     assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
     let by = |owner: &str| Input::Kill { id: id("a"), owner: Some(owner.into()), reply: oneshot::channel().0 };
     assert_eq!(f.run(vec![by("bob")]), ["kill refused"]);
@@ -192,7 +205,36 @@ fn a_killed_launch_that_never_happened_is_cancelled() {
     f.run(vec![kill("a")]);
     assert_eq!(f.run(vec![Input::Fact(Fact::NeverStarted { id: id("a"), launch_id })]), ["write result"]);
     f.run(vec![written("a")]);
-    assert_eq!(f.shelf.0[&id("a")].status(), Status::Cancelled);
+    assert_eq!(f.shelf.tasks[&id("a")].status(), Status::Cancelled);
+}
+
+#[test]
+fn a_task_that_the_machine_has_no_process_for_is_tried_again_before_anything_else() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a"), submit("b")]);
+    let refused = |f: &Fixture| {
+        let failure =
+            Exit { status: crate::task::ExitStatus::LaunchFailed { step: "fork shim".into(), errno: 11 }, ..exit(0) };
+        let launch_id = f.running("a").launch_id;
+        Input::Fact(Fact::Report(Report::NotForked { task_id: id("a"), launch_id, failure }))
+    };
+    let first = refused(&f);
+    assert!(f.run(vec![first]).is_empty(), "nothing starts at once");
+    assert!(f.run(vec![]).is_empty());
+    f.core.shortage.tick(100);
+    assert_eq!(f.run(vec![]), ["launch"], "a again, not b");
+    let second = refused(&f);
+    f.core.shortage.tick(29_000);
+    assert!(f.run(vec![second]).is_empty());
+    f.core.shortage.tick(30_000);
+    assert_eq!(f.run(vec![]), ["launch"]);
+    let last = refused(&f);
+    assert_eq!(f.run(vec![last]), ["write result"], "it was tried for long enough");
+    f.run(vec![written("a")]);
+    let error = f.shelf.tasks[&id("a")].outcome().and_then(|o| o.error.clone()).expect("failed");
+    assert_eq!(error.code, TaskErrorCode::LaunchFailed);
+    f.core.shortage.tick(40_000);
+    assert_eq!(f.run(vec![]), ["launch"], "b");
 }
 
 #[test]
@@ -209,13 +251,15 @@ fn a_shrunk_runtime_rejects_what_can_never_start() {
     let mut f = fixture(1);
     f.core.paused = true;
     f.run(vec![submit("a")]);
-    let tasks = f.core.live.values().map(|l| l.task.clone()).collect();
+    let task = &f.shelf.tasks[&id("a")];
+    let waiting = QueuedTask { seq: task.head().seq, id: id("a"), demand: task.demand(), tenant: None };
     let none = Ledger::new(Capacity { task_slots: 0, memory_bytes: None, pids: None }, &BTreeMap::new());
     f.core = Core::new(none, 3, 1);
-    f.core.restore(tasks);
-    assert_eq!(names(&f.core.reject_what_never_fits(at(2000))), ["write result"]);
+    f.core.restore(LiveTasks { launched: vec![], queued: vec![waiting] });
+    let rejected = f.core.reject_what_never_fits(&f.shelf, at(2000)).expect("reads");
+    assert_eq!(names(&rejected), ["write result"]);
     f.run(vec![written("a")]);
-    let error = f.shelf.0[&id("a")].outcome().and_then(|o| o.error.clone()).expect("failed");
+    let error = f.shelf.tasks[&id("a")].outcome().and_then(|o| o.error.clone()).expect("failed");
     assert_eq!(error.code, TaskErrorCode::ResourceLimitExceeded);
 }
 
@@ -232,10 +276,70 @@ fn what_could_not_start_starts_without_anything_new() {
 }
 
 #[test]
+fn what_waits_far_behind_is_in_the_store_alone_and_has_its_turn() {
+    let waiting = AT_HAND + 10;
+    let mut f = fixture(1);
+    f.core.max_queued_tasks = waiting as u64;
+    let name = |n: usize| format!("t{n}");
+    for n in 0..=waiting {
+        let turn = f.turn(vec![submit(&name(n))]);
+        f.commit(&turn);
+        f.core.settle(&turn.transitions);
+    }
+    assert_eq!((f.core.live.len(), f.core.queue.len()), (AT_HAND + 1, waiting));
+    assert_eq!(f.core.resources().waiting, waiting as u64);
+    assert_eq!(f.run(vec![submit(&name(waiting))]), ["refused"], "its id is known");
+    assert_eq!(f.run(vec![kill(&name(waiting))]), ["write result"]);
+    assert_eq!(f.run(vec![written(&name(waiting))]), ["kill answered", "ended"]);
+    for n in 0..waiting {
+        let (started, exited) = (f.started(&name(n)), f.exited(&name(n)));
+        f.run(vec![started, exited]);
+        let last = f.run(vec![written(&name(n))]);
+        let expected: &[_] = if n + 1 < waiting { &["ended", "launch"] } else { &["ended"] };
+        assert_eq!(last, expected, "after {n}");
+    }
+    assert!(f.core.live.is_empty() && f.core.queue.len() == 0);
+}
+
+#[test]
+fn what_cannot_be_read_keeps_its_place() {
+    let mut f = fixture(1);
+    f.run(vec![submit("a"), submit("b")]);
+    f.core.live.remove(&id("b"));
+    let (started, exited) = (f.started("a"), f.exited("a"));
+    f.run(vec![started, exited]);
+    f.shelf.broken = true;
+    assert_eq!(f.run(vec![written("a")]), ["ended"]);
+    f.shelf.broken = false;
+    let b = f.shelf.tasks.remove(&id("b")).expect("stored");
+    assert!(f.run(vec![]).is_empty(), "it is not there");
+    f.shelf.tasks.insert(id("b"), b);
+    assert_eq!(f.run(vec![]), ["launch"], "b");
+}
+
+#[test]
+fn starts_wait_for_company_and_nothing_else_does() {
+    let mut f = fixture(2);
+    let submitted = f.turn(vec![submit("a"), submit("b")]);
+    assert!(!submitted.can_wait());
+    f.commit(&submitted);
+    let started = [f.started("a"), f.exited("a"), f.started("b")];
+    let mut turn = f.turn(started.into());
+    assert!(turn.can_wait());
+    assert_eq!(turn.take_results().len(), 1);
+    let turn = f.core.decide(turn, vec![written("a")], &f.shelf, at(1200));
+    assert!(!turn.can_wait());
+    assert_eq!(names(&turn), ["started", "started", "ended"]);
+    f.core.undo(turn);
+    f.check_ledger();
+    assert_eq!(f.core.live[&id("a")].task.status(), Status::Accepted, "as it was before the first of them");
+}
+
+#[test]
 fn a_failed_commit_changes_nothing_and_tells_those_who_wait() {
     let mut f = fixture(1);
     let (reply, mut answer) = oneshot::channel();
-    let turn = f.turn(vec![Input::Submit { new: Box::new(new_task("a")), reply }]);
+    let turn = f.turn(vec![Input::Submit { new: Box::new(new_task("a")), request: vec![], reply }]);
     assert!(f.core.undo(turn).is_empty());
     f.check_ledger();
     assert!(f.core.live.is_empty());
@@ -279,4 +383,27 @@ proptest! {
 fn sorted(f: &Fixture) -> (BTreeMap<TaskId, (Task, bool)>, Vec<TaskId>) {
     let live = f.core.live.iter().map(|(id, l)| (id.clone(), (l.task.clone(), l.ending.is_some()))).collect();
     (live, f.core.resources().active.into_iter().map(|a| a.task_id).collect())
+}
+
+#[test]
+fn a_drain_cancels_what_waits_a_few_at_a_time_and_says_when_nothing_is_left() {
+    let mut f = fixture(1);
+    f.run(vec![submit("runs"), submit("b"), submit("c"), submit("d")]);
+    f.core.draining = true;
+    let cancel = |f: &mut Fixture| {
+        let turn = f.core.cancel_waiting(2, &f.shelf, at(1200));
+        f.check_ledger();
+        turn.map(|turn| names(&turn))
+    };
+    assert_eq!(cancel(&mut f), Some(vec!["write result", "write result"]));
+    assert_eq!(cancel(&mut f), Some(vec![]), "their files come first");
+    assert_eq!(f.run(vec![written("b")]), ["ended"]);
+    assert_eq!(cancel(&mut f), Some(vec![]));
+    assert_eq!(f.run(vec![written("c")]), ["ended"]);
+    assert_eq!(f.shelf.tasks[&id("c")].status(), Status::Cancelled);
+    assert_eq!(cancel(&mut f), Some(vec!["write result"]));
+    assert_eq!(f.run(vec![written("d")]), ["ended"]);
+    assert_eq!(cancel(&mut f), None);
+    assert_eq!(f.run(vec![submit("e")]), ["refused"]);
+    assert_eq!(f.core.resources().active.len(), 1, "what runs goes on");
 }

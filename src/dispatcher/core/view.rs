@@ -19,9 +19,11 @@ impl Core {
         let mut active: Vec<_> = self.live.values().filter_map(|live| active_reservation(&live.task)).collect();
         active.sort_by(|a, b| (a.reserved_at, &a.task_id).cmp(&(b.reserved_at, &b.task_id)));
         let tenants = self.ledger.tenants();
+        // Those that are about to end without having started have left the queue.
+        let ending = self.live.values().filter(|live| live.ending.is_some() && !live.task.holds_reservation());
         Resources {
             whole: *self.ledger.whole(),
-            waiting: (self.live.len() - active.len()) as u64,
+            waiting: (self.queue.len() + ending.count()) as u64,
             active,
             tenants: tenants.map(|(name, a)| TenantResources { tenant: name.to_owned(), account: *a }).collect(),
         }

@@ -87,6 +87,26 @@ fn headers() -> Value {
             "required": true,
             "schema": {"type": "string", "format": "uuid"},
         },
+        "AcceptRanges": {
+            "description": "Ranges of bytes can be asked for.",
+            "required": true,
+            "schema": {"type": "string", "enum": ["bytes"]},
+        },
+        "ContentRange": {
+            "description": "Which bytes of how many; `*` where that is not known, and 9007199254740991 for an end that is not \
+                            known (RFC 8673).",
+            "required": true,
+            "schema": {"type": "string", "pattern": "^bytes ([0-9]+-[0-9]+|\\*)/([0-9]+|\\*)$"},
+        },
+        "ETag": {
+            "description": "Names the content; there once the task has ended.",
+            "schema": {"type": "string"},
+        },
+        "Offset": {
+            "description": "Where in the stream the body begins, in bytes.",
+            "required": true,
+            "schema": {"type": "integer", "minimum": 0},
+        },
         "RetryAfter": {
             "description": "Seconds to wait before the next try.",
             "required": true,
@@ -310,6 +330,26 @@ fn operation(operation: &mut Value) {
         if ["429", "503"].contains(&status.as_str()) {
             response["headers"]["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
         }
+        for (name, component) in output_headers(&id, &status) {
+            response["headers"][*name] = json!({"$ref": format!("#/components/headers/{component}")});
+        }
+    }
+}
+
+/// What an answer with output, or the refusal of a range of it, carries besides.
+fn output_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str)] {
+    match (id, status) {
+        ("get_task_stdout" | "get_task_stderr", "200") => {
+            &[("Accept-Ranges", "AcceptRanges"), ("ETag", "ETag"), ("x-execgo-offset", "Offset")]
+        }
+        ("get_task_stdout" | "get_task_stderr", "206") => &[
+            ("Accept-Ranges", "AcceptRanges"),
+            ("ETag", "ETag"),
+            ("x-execgo-offset", "Offset"),
+            ("Content-Range", "ContentRange"),
+        ],
+        ("get_task_stdout" | "get_task_stderr", "416") => &[("Content-Range", "ContentRange")],
+        _ => &[],
     }
 }
 
@@ -323,6 +363,12 @@ fn parameter(parameter: &mut Value) {
             parameter["schema"]["default"] = json!(0);
             parameter["example"] = json!(1000);
         }
+        Some("tail_lines") => parameter["example"] = json!(10),
+        Some("follow") => parameter["example"] = json!(true),
+        Some("Range") => parameter["example"] = json!("bytes=0-1023"),
+        Some("If-Range") => parameter["example"] = json!("\"6-18c2f0a1b2c3d4e5\""),
+        Some("Last-Event-ID") => parameter["example"] = json!("17.4096.0.12.9"),
+        Some("wait_for") => parameter["example"] = json!("change"),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}
     }

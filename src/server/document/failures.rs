@@ -25,6 +25,8 @@ const NO_JSON: Failure = ("415", "The body is not declared as `application/json`
 const QUEUE_FULL: Failure =
     ("429", "The queue is full, or the token has a rate and this is more; try again after `Retry-After` seconds.");
 const TOO_OFTEN: Failure = ("429", "The token has a rate, and this is more; try again after `Retry-After` seconds.");
+const BEHIND_THE_END: Failure =
+    ("416", "The range begins behind the end; `Content-Range` and `details` say how much there is.");
 const INTERNAL: Failure = ("500", "A fault of the runtime; its log has the `x-request-id`.");
 const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is being drained, or its store is gone.");
 
@@ -37,7 +39,12 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "submit_task" => {
             &[REFUSED, NO_TOKEN, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE]
         }
-        "get_task" | "get_task_events" => &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "get_task" | "get_task_events" | "stream_task" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE]
+        }
+        "get_task_stdout" | "get_task_stderr" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, BEHIND_THE_END, TOO_OFTEN, INTERNAL, UNAVAILABLE]
+        }
         "kill_task" => &[INVALID, NO_TOKEN, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => {
             &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL]

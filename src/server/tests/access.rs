@@ -30,6 +30,9 @@ const NEEDS: &[Line] = &[
     ("GET", "/api/v1/tasks/{task_id}", Some((Role::Read, false))),
     ("POST", "/api/v1/tasks/{task_id}/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}/events", Some((Role::Read, false))),
+    ("GET", "/api/v1/tasks/{task_id}/stdout", Some((Role::Read, false))),
+    ("GET", "/api/v1/tasks/{task_id}/stderr", Some((Role::Read, false))),
+    ("GET", "/api/v1/tasks/{task_id}/stream", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/info", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/capabilities", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/config", Some((Role::Read, true))),
@@ -159,7 +162,14 @@ async fn without_a_known_token_nothing_is_told() {
 async fn another_tenants_task_is_told_like_one_that_does_not_exist() {
     let server = guarded().await;
     let token = secret(Role::Admin, Some("acme"));
-    for (method, rest) in [("GET", ""), ("GET", "/events"), ("POST", "/kill")] {
+    for (method, rest) in [
+        ("GET", ""),
+        ("GET", "?wait_ms=1"),
+        ("GET", "/events"),
+        ("GET", "/stdout"),
+        ("GET", "/stream"),
+        ("POST", "/kill"),
+    ] {
         let (other, none) = (task_of(Some("zenith")), "task-of-somebody");
         let hidden = ask(&server, &token, method, &format!("/api/v1/tasks/{other}{rest}"), "").await;
         let missing = ask(&server, &token, method, &format!("/api/v1/tasks/{none}{rest}"), "").await;

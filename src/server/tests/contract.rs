@@ -345,7 +345,10 @@ async fn query_parameters_are_checked_where_the_api_is() {
         ("wait_ms=-1", "wait_ms must be an integer from 0 to 600000, not \"-1\""),
         ("wait_ms=600001", "wait_ms must be an integer from 0 to 600000, not \"600001\""),
         ("wait_ms=1&wait_ms=2", "wait_ms must not be given twice"),
-        ("wait=5", "wait is not a known query parameter; allowed here are wait_ms"),
+        ("wait=5", "wait is not a known query parameter; allowed here are wait_ms, wait_for"),
+        ("wait_for=end", "wait_for must be one of `terminal`, `started`, `output`, `change`, not \"end\""),
+        ("wait_for=", "wait_for must be one of `terminal`, `started`, `output`, `change`, not \"\""),
+        ("wait_for=change&wait_for=change", "wait_for must not be given twice"),
     ];
     for (query, expected) in cases {
         let (status, code, message) = server.get(&format!("/api/v1/tasks/t?{query}")).await.fault();

@@ -203,6 +203,89 @@ async fn a_stop_ends_waits_at_once_with_the_status_as_it_is() {
     drop(idle);
 }
 
+/// Follows the output of a task that has written "begun", and has read it.
+async fn follow(server: &Live, path: &str) -> (TcpStream, TaskId) {
+    let created = exchange(server, &post(&command(json!({"task_id": "t"})))).await;
+    assert!(created.starts_with("HTTP/1.1 200 "), "{created}");
+    let id = TaskId::parse("t").expect("valid");
+    server.fake.start(&id);
+    // Before the request: a log is there when its task runs.
+    std::fs::write(server.dir.path().join("tasks/t/stdout.log"), "begun").expect("written");
+    let mut stream = connect(server).await;
+    stream.write_all(head("GET", path, "").as_bytes()).await.expect("sends");
+    let mut seen = String::new();
+    while !seen.contains("begun") {
+        let mut buffer = [0; 4096];
+        let read = tokio::time::timeout(DEADLINE, stream.read(&mut buffer)).await.expect("in time");
+        let length = read.expect("the connection is whole");
+        assert!(length > 0, "the connection has ended behind {seen:?}");
+        seen += std::str::from_utf8(&buffer[..length]).expect("text");
+    }
+    (stream, id)
+}
+
+const FOLLOW: &str = "/api/v1/tasks/t/stdout?follow=true";
+/// The last chunk of a body that is whole.
+const LAST_CHUNK: &str = "0\r\n\r\n";
+
+#[tokio::test]
+async fn followed_output_comes_as_it_is_written_and_ends_with_the_task() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let (mut stream, id) = follow(&server, FOLLOW).await;
+    std::fs::write(server.dir.path().join("tasks/t/stdout.log"), "begun, done").expect("written");
+    server.fake.finish(&id, 0);
+    let rest = rest(&mut stream).await;
+    assert!(rest.contains(", done") && rest.ends_with(LAST_CHUNK), "{rest:?}");
+    assert!(!server.fake.waits_for(&id));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_follow() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let (stream, id) = follow(&server, FOLLOW).await;
+    eventually(|| server.fake.waits_for(&id)).await;
+    drop(stream);
+    eventually(|| !server.fake.waits_for(&id)).await;
+}
+
+#[tokio::test]
+async fn a_stop_breaks_a_follow_off_so_that_it_does_not_look_whole() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let (mut stream, _) = follow(&server, FOLLOW).await;
+    let started = Instant::now();
+    server.shutdown.cancel();
+    let rest = rest(&mut stream).await;
+    assert!(!rest.ends_with(LAST_CHUNK), "{rest:?}");
+    tokio::time::timeout(DEADLINE, server.served).await.expect("stops").expect("no panic").expect("no error");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_stop_or_a_client_that_leaves_ends_a_stream_without_the_event_of_the_end() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    let (mut stream, id) = follow(&server, "/api/v1/tasks/t/stream").await;
+    drop(stream);
+    eventually(|| !server.fake.waits_for(&id)).await;
+    stream = connect(&server).await;
+    stream.write_all(head("GET", "/api/v1/tasks/t/stream", "").as_bytes()).await.expect("sends");
+    eventually(|| server.fake.waits_for(&id)).await;
+    server.shutdown.cancel();
+    let rest = rest(&mut stream).await;
+    assert!(!rest.contains("event: end") && rest.ends_with(LAST_CHUNK), "{rest:?}");
+    tokio::time::timeout(DEADLINE, server.served).await.expect("stops").expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn the_head_of_output_says_how_much_there_is() {
+    let server = live("127.0.0.1:0", Rules::default()).await;
+    drop(follow(&server, FOLLOW).await);
+    let answer = exchange(&server, &head("HEAD", "/api/v1/tasks/t/stdout", "range: bytes=1-2\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("content-length: 5\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "no body: {answer}");
+    let answer = exchange(&server, &head("HEAD", FOLLOW, "")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "it ends at once: {answer}");
+}
+
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut_off_at_the_timeout() {
     let server = live("127.0.0.1:0", Rules::default()).await;

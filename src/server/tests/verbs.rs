@@ -121,6 +121,90 @@ async fn a_wait_ends_at_the_end_of_the_task_or_at_its_time() {
     assert_eq!(server.get("/api/v1/tasks/none?wait_ms=60000").await.status, 404, "at once");
 }
 
+/// The answer to a wait for `what`, and what it took; `step` is done again and again, for nobody knows when the server has
+/// looked at how things are.
+async fn waited(server: &Server, what: &str, id: &TaskId, mut step: impl FnMut()) -> (Value, Duration) {
+    let started = Instant::now();
+    let steps = async {
+        while !server.fake.waits_for(id) {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            step();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let path = format!("/api/v1/tasks/{id}?wait_ms=60000&wait_for={what}");
+    tokio::select! {
+        answer = server.get(&path) => (answer.json(), started.elapsed()),
+        () = steps => unreachable!("the steps do not end"),
+    }
+}
+
+/// Done once, however often it is asked for.
+fn once(step: impl FnOnce()) -> impl FnMut() {
+    let mut step = Some(step);
+    move || {
+        if let Some(step) = step.take() {
+            step();
+        }
+    }
+}
+
+/// Appends, as the shim does.
+fn append(server: &Server, name: &str) {
+    let path = server.dir.path().join("tasks/t").join(name);
+    let file = std::fs::File::options().append(true).open(path);
+    std::io::Write::write_all(&mut file.expect("opened"), b"more").expect("written");
+}
+
+#[tokio::test]
+async fn a_wait_ends_at_the_start_at_a_change_or_when_there_is_more_output() {
+    const SOON: Duration = Duration::from_secs(10);
+    let server = Server::new();
+    let id = server.accept("t").await;
+    let path = |what: &str| format!("/api/v1/tasks/t?wait_ms=40&wait_for={what}");
+    for what in ["started", "output", "change", "terminal"] {
+        assert_eq!(server.get(&path(what)).await.json()["status"], "accepted", "{what} does not come");
+    }
+    let (status, took) = waited(&server, "started", &id, once(|| drop(server.fake.start(&id)))).await;
+    assert!(status["status"] == "running" && took < SOON, "{took:?}");
+    // What is there at the time of the call does not count, the other stream does.
+    log(&server, &id, "stdout.log", b"one");
+    log(&server, &id, "stderr.log", b"");
+    for what in ["output", "change"] {
+        assert_eq!(server.get(&path(what)).await.json()["stdout"], "one", "{what}");
+    }
+    let (status, took) = waited(&server, "output", &id, || append(&server, "stderr.log")).await;
+    let more = status["stderr"].as_str().is_some_and(|text| text.starts_with("more"));
+    assert!(status["status"] == "running" && more && took < SOON, "{status} {took:?}");
+    let (status, took) = waited(&server, "change", &id, once(|| drop(server.fake.finish(&id, 0)))).await;
+    assert!(status["status"] == "success" && took < SOON, "{took:?}");
+    for what in ["started", "output", "change", "terminal"] {
+        let asked = Instant::now();
+        let status = server.get(&format!("/api/v1/tasks/t?wait_ms=60000&wait_for={what}")).await.json();
+        assert!(status["status"] == "success" && asked.elapsed() < SOON, "nothing comes any more: at once");
+    }
+    assert!(!server.fake.waits_for(&id), "the subscription ended with the request");
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_its_start_has_output_when_it_writes() {
+    let server = Server::new();
+    let id = server.accept("t").await;
+    let mut start = once(|| {
+        log(&server, &id, "stdout.log", b"");
+        server.fake.start(&id);
+    });
+    let step = || {
+        start();
+        append(&server, "stdout.log");
+    };
+    let (status, took) = waited(&server, "output", &id, step).await;
+    let more = status["stdout"].as_str().is_some_and(|text| text.starts_with("more"));
+    assert!(status["status"] == "running" && more && took < Duration::from_secs(10), "{status} {took:?}");
+}
+
 #[tokio::test]
 async fn kill_needs_the_owner_where_there_is_one() {
     let server = Server::new();

@@ -27,6 +27,13 @@ impl Transition {
     }
 }
 
+impl Progress {
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        matches!(self.state, State::Queued)
+    }
+}
+
 impl Task {
     #[must_use]
     pub fn head(&self) -> &Head {

@@ -37,7 +37,7 @@ const STEPS: [Step; 10] = [
 fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, IllegalTransition> {
     match step {
         Step::Launch => task.launch(at(now)).map(Some),
-        Step::Requeue => task.requeue(at(now)).map(Some),
+        Step::Requeue => task.requeue(NotLaunched::Lost, at(now)).map(Some),
         Step::Start => task.start(&running(now)).map(Some),
         Step::Adopt => task.adopt(at(now)).map(Some),
         Step::TimeOut => task.time_out(at(now)),

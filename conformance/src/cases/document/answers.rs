@@ -1,7 +1,7 @@
 //! Every documented status that a client can bring about is brought about, and the answer is as the document says:
 //! status, headers, content type, body.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use ureq::http::Method;
@@ -13,6 +13,8 @@ use crate::client::Call;
 const NOT_ON_DEMAND: [&str; 3] = ["429", "500", "503"];
 /// Only a task in a sandbox gets it, except from a kill.
 const FORBIDDEN: &str = "403";
+/// Only where tokens are asked for.
+const UNAUTHENTICATED: &str = "401";
 /// A larger body is not worth its time.
 const MAX_BODY_BYTES: u64 = 32 << 20;
 
@@ -43,6 +45,7 @@ fn all_seen(context: &Context, seen: &BTreeSet<(String, String)>) -> Outcome {
         for status in operation.statuses() {
             let excused = NOT_ON_DEMAND.contains(&status)
                 || status == FORBIDDEN && operation.id != "kill_task"
+                || status == UNAUTHENTICATED && !context.client.has_token()
                 || status == "413" && large;
             let unseen = !excused && !seen.contains(&(operation.id.clone(), status.to_owned()));
             if unseen {
@@ -55,6 +58,7 @@ fn all_seen(context: &Context, seen: &BTreeSet<(String, String)>) -> Outcome {
 }
 
 fn occasions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let document = context.document()?;
     let get = |path: &str| Call::new(Method::GET, path);
     let mut all = vec![
         ("get_liveness", 200, get("/healthz")),
@@ -73,6 +77,16 @@ fn occasions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPas
     all.extend(submissions(context)?);
     all.extend(readings(context)?);
     all.extend(kills(context)?);
+    if context.client.has_token() {
+        let once: BTreeMap<_, _> = all.iter().map(|(operation, _, call)| (*operation, call.clone())).collect();
+        let is_guarded = |operation: &str| {
+            let statuses =
+                document.operation(operation).map(|known| known.statuses().any(|status| status == UNAUTHENTICATED));
+            statuses.unwrap_or(false)
+        };
+        let guarded = once.into_iter().filter(|(operation, _)| is_guarded(operation));
+        all.extend(guarded.map(|(operation, call)| (operation, 401, call.anonymous())));
+    }
     Ok(all)
 }
 
@@ -111,6 +125,12 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         context.ended(id)?;
         all.push(("get_task", 200, get(format!("/api/v1/tasks/{id}"))));
         all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
+        all.extend(outputs(id));
+        let stream = get(format!("/api/v1/tasks/{id}/stream"));
+        all.push(("stream_task", 200, stream.clone()));
+        let told = context.client.send(stream.clone())?.text;
+        let last = told.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().map(str::to_owned);
+        all.extend(last.map(|last| ("stream_task", 204, stream.header("last-event-id", &last))));
     }
     let (id, stranger) = (&ended[0], context.fresh_id());
     all.extend([
@@ -119,8 +139,27 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         ("get_task", 404, get(format!("/api/v1/tasks/{stranger}"))),
         ("get_task_events", 400, get(format!("/api/v1/tasks/{id}/events?no_such_parameter=1"))),
         ("get_task_events", 404, get(format!("/api/v1/tasks/{stranger}/events"))),
+        ("get_task_stdout", 404, get(format!("/api/v1/tasks/{stranger}/stdout"))),
+        ("get_task_stderr", 404, get(format!("/api/v1/tasks/{stranger}/stderr"))),
+        ("stream_task", 400, get(format!("/api/v1/tasks/{id}/stream")).header("last-event-id", "none")),
+        ("stream_task", 404, get(format!("/api/v1/tasks/{stranger}/stream"))),
     ]);
+    let part = |stream: &str| get(format!("/api/v1/tasks/{}/{stream}", ended[1])).header("range", "bytes=1-2");
+    all.extend([("get_task_stdout", 206, part("stdout")), ("get_task_stderr", 206, part("stderr"))]);
     Ok(all)
+}
+
+fn outputs(id: &str) -> Vec<(&'static str, u16, Call)> {
+    let each = |(operation, stream): (&'static str, &str)| {
+        let get = |query: &str| Call::new(Method::GET, &format!("/api/v1/tasks/{id}/{stream}{query}"));
+        [
+            (operation, 200, get("")),
+            (operation, 200, get("?follow=true&tail_lines=1")),
+            (operation, 400, get("?tail_lines=some")),
+            (operation, 416, get("").header("range", "bytes=1000000-")),
+        ]
+    };
+    [("get_task_stdout", "stdout"), ("get_task_stderr", "stderr")].into_iter().flat_map(each).collect()
 }
 
 fn kills(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {

@@ -69,7 +69,10 @@ fn followed_up(context: &Context, document: &Document, id: &str, owner: Option<&
             let (name, example) = (parameter["name"].as_str().unwrap_or_default(), &parameter["example"]);
             let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
             match parameter["in"].as_str() {
-                Some("query") if !example.is_null() => path = format!("{path}?{name}={text}"),
+                Some("query") if !example.is_null() => {
+                    let separator = if path.contains('?') { '&' } else { '?' };
+                    path = format!("{path}{separator}{name}={text}");
+                }
                 Some("header") if name == "x-execgo-owner" => call_owner = owner.map(|_| text),
                 _ => {}
             }

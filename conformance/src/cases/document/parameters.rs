@@ -37,6 +37,7 @@ pub fn enforced(context: &Context) -> Outcome {
         for call in [
             Call::new(Method::GET, &format!("/api/v1/tasks/{text}")),
             Call::new(Method::GET, &format!("/api/v1/tasks/{text}/events")),
+            Call::new(Method::GET, &format!("/api/v1/tasks/{text}/stdout")),
             Call::new(Method::POST, &format!("/api/v1/tasks/{text}/kill")),
         ] {
             let answer = context.client.send(call)?;

@@ -81,8 +81,22 @@ fn shots(document: &Document) -> Result<impl Strategy<Value = Shot> + use<>, Not
 
 fn paths() -> impl Strategy<Value = String> {
     let part = prop_oneof![
-        select(vec!["api", "v1", "tasks", "runtime", "healthz", "{task_id}", "kill", "events", "..", ".", ""])
-            .prop_map(str::to_owned),
+        select(vec![
+            "api",
+            "v1",
+            "tasks",
+            "runtime",
+            "healthz",
+            "{task_id}",
+            "kill",
+            "events",
+            "stdout",
+            "stream",
+            "..",
+            ".",
+            ""
+        ])
+        .prop_map(str::to_owned),
         "[A-Za-z0-9._~!$&'()*+,;=:@-]{1,12}",
         vec("%[0-9A-Fa-f]{2}", 1..4).prop_map(|parts| parts.concat()),
     ];
@@ -90,7 +104,10 @@ fn paths() -> impl Strategy<Value = String> {
 }
 
 fn queries() -> impl Strategy<Value = String> {
-    let name = prop_oneof![Just("wait_ms".to_owned()), "[a-z_%.=&\\[\\]-]{0,8}"];
+    let name = prop_oneof![
+        select(vec!["wait_ms", "wait_for", "follow", "tail_lines"]).prop_map(str::to_owned),
+        "[a-z_%.=&\\[\\]-]{0,8}"
+    ];
     let value = prop_oneof!["[0-9]{1,24}", "[A-Za-z0-9%+=&;.,-]{0,8}", Just("%ff%00".to_owned())];
     let some = (name, value).prop_map(|(name, value)| format!("?{name}={value}"));
     prop_oneof![Just(String::new()), some]

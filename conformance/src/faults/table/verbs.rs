@@ -31,6 +31,48 @@ pub const FAULTS: &[Mutation] = &[
     request("a waiting reader is answered at once", "wait.until-end", |it| {
         it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
     }),
+    request("a reader that waits for the start waits for the end", "wait.for-the-start", |it| {
+        it.path = it.path.replace("&wait_for=started", "");
+    }),
+    request("a reader that waits for output is answered at once", "wait.for-output", |it| {
+        if it.path.contains("wait_for=output") {
+            it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
+        }
+    }),
+    request("a range of output is ignored", "raw.range", |it| {
+        it.headers.remove("range");
+    }),
+    answer("raw output is made text", "raw.verbatim", |it, _| {
+        if it.path.ends_with("/stdout") {
+            it.body = String::from_utf8_lossy(&it.body).into_owned().into_bytes();
+        }
+    }),
+    answer("a range that is behind the end is a part of nothing", "raw.range.behind-the-end", |it, _| {
+        if it.status == 416 {
+            it.status = 206;
+            it.body.clear();
+        }
+    }),
+    request("a follower gets what is there and no more", "raw.follow", |it| {
+        it.path = it.path.replace("?follow=true", "");
+    }),
+    request("who comes again to a stream gets everything again", "stream.resumed", |it| {
+        it.headers.remove("last-event-id");
+    }),
+    answer("a stream has no end", "stream.story", |it, _| {
+        each_event(it, |event| (!event.contains("event: end")).then(|| event.to_owned()));
+    }),
+    answer("a stream loses a piece of output", "stream.output", |it, _| {
+        each_event(it, |event| (!event.contains("event: output")).then(|| event.to_owned()));
+    }),
+    answer("bytes are told as text that they are not", "stream.bytes", |it, _| {
+        each_event(it, |event| Some(event.replace("\"encoding\":\"base64\"", "\"encoding\":\"utf-8\"")));
+    }),
+    request("who asks for the last lines gets all of them", "raw.tail", |it| {
+        if it.path.contains("tail_lines") {
+            it.path.truncate(it.path.find('?').unwrap_or(it.path.len()));
+        }
+    }),
     status("output that was cut is shown as whole", "output.cut", |it, _| {
         replace(it, "stdout_truncated", json!(false));
     }),
@@ -79,6 +121,15 @@ pub const FAULTS: &[Mutation] = &[
         });
     }),
 ];
+
+/// Of a stream: keeps what it gets back of each event.
+fn each_event(it: &mut Passing, alter: fn(&str) -> Option<String>) {
+    if it.path.ends_with("/stream") && it.status == 200 {
+        let text = String::from_utf8_lossy(&it.body);
+        let events: String = text.split_inclusive("\n\n").filter_map(alter).collect();
+        it.body = events.into_bytes();
+    }
+}
 
 /// Of a text: keeps what it gets back of each line.
 fn each_line(it: &mut Passing, alter: fn(&str) -> Option<String>) {

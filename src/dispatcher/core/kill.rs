@@ -1,0 +1,71 @@
+//! Somebody asks for the end of a task.
+
+use super::{Core, Effect, KillReply, Live, Stored, Turn, storage_fault};
+use crate::dispatcher::handle::KillError;
+use crate::task::{State, Task, TaskId, Timestamp};
+
+impl Core {
+    pub(super) fn on_kill(
+        &mut self,
+        turn: &mut Turn,
+        id: &TaskId,
+        owner: Option<String>,
+        reply: KillReply,
+        stored: &impl Stored,
+        now: Timestamp,
+    ) {
+        let known = match self.live.get(id) {
+            Some(_) => Ok(None),
+            None => stored.task(id).map_err(|error| storage_fault(&error).into()),
+        };
+        match known {
+            Ok(Some(task)) if matches!(task.state(), State::Queued) && may_kill(&task, owner.as_deref()).is_ok() => {
+                self.live.insert(id.clone(), Box::new(Live::new(task)));
+            }
+            Ok(Some(task)) => {
+                let answer = may_kill(&task, owner.as_deref()).map(|()| task);
+                return turn.effects.push(Effect::AnswerKill { reply, answer });
+            }
+            Ok(None) => {}
+            Err(fault) => return turn.effects.push(Effect::AnswerKill { reply, answer: Err(fault) }),
+        }
+        let Some(live) = self.live.get_mut(id) else {
+            let answer = Err(KillError::NotFound(id.clone()));
+            return turn.effects.push(Effect::AnswerKill { reply, answer });
+        };
+        if let Err(refusal) = may_kill(&live.task, owner.as_deref()) {
+            return turn.effects.push(Effect::AnswerKill { reply, answer: Err(refusal) });
+        }
+        live.killers.push(reply);
+        if live.ending.is_some() {
+            return;
+        }
+        let task = live.task.clone();
+        if let Ok(cancelled) = task.cancel(now) {
+            return self.end(turn, cancelled);
+        }
+        if let Ok(Some(requested)) = task.request_kill(now) {
+            self.apply(turn, requested);
+        }
+        // A second request repeats the signal: it is harmless, and the first may have been lost with a server. While
+        // the task is launching there is nobody to signal yet; its start brings signal and answer.
+        if let Some(running) = task.running() {
+            turn.effects.push(Effect::Terminate(running.clone()));
+            self.answer_killers(turn, id);
+        }
+    }
+
+    pub(super) fn answer_killers(&mut self, turn: &mut Turn, id: &TaskId) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        for reply in std::mem::take(&mut live.killers) {
+            turn.effects.push(Effect::AnswerKill { reply, answer: Ok(live.task.clone()) });
+        }
+    }
+}
+
+fn may_kill(task: &Task, owner: Option<&str>) -> Result<(), KillError> {
+    match &task.spec().control.owner {
+        Some(needed) if owner != Some(needed.as_str()) => Err(KillError::NotOwner),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! Taking back a turn whose commit failed.
+
+use super::{Core, Effect, Live, Turn, Undo};
+use crate::dispatcher::handle::Unavailable;
+use crate::dispatcher::input::Fact;
+
+impl Core {
+    /// Takes the turn back, newest change first, and answers those who wait for it.
+    pub fn undo(&mut self, turn: Turn) -> Vec<Fact> {
+        for step in turn.undo.into_iter().rev() {
+            match step {
+                Undo::Created(id) => {
+                    if let Some(live) = self.live.remove(&id) {
+                        self.leave(&live.task);
+                    }
+                }
+                Undo::Changed(before) => {
+                    if let Some(live) = self.live.get_mut(before.id()) {
+                        live.turn_killers_away();
+                        let after = std::mem::replace(&mut live.task, (*before).clone());
+                        self.leave(&after);
+                        self.enter(&before);
+                    }
+                }
+                Undo::Removed(id, live) => {
+                    self.live.insert(id, live);
+                }
+                Undo::EndingSet(id) => {
+                    if let Some(live) = self.live.get_mut(&id) {
+                        live.turn_killers_away();
+                        live.ending = None;
+                        let task = live.task.clone();
+                        self.enter(&task);
+                    }
+                }
+            }
+        }
+        for effect in turn.effects {
+            effect.abandon();
+        }
+        turn.facts
+    }
+}
+
+impl Live {
+    /// What they asked for could not be committed.
+    fn turn_killers_away(&mut self) {
+        for reply in self.killers.drain(..) {
+            drop(reply.send(Err(Unavailable::Storage.into())));
+        }
+    }
+}
+
+impl Effect {
+    /// The commit failed: whoever waits is told so.
+    fn abandon(self) {
+        // A receiver that is gone does not care.
+        match self {
+            Self::AnswerSubmit { reply, answer, request: _ } => {
+                drop(reply.send(answer.and(Err(Unavailable::Storage.into()))))
+            }
+            Self::AnswerKill { reply, answer } => drop(reply.send(answer.and(Err(Unavailable::Storage.into())))),
+            Self::Launch(_) | Self::Terminate(_) | Self::WriteResult(_) | Self::Started(_) | Self::Ended(_) => {}
+        }
+    }
+}
