@@ -36,7 +36,7 @@ pub enum ErrorCode {
     ResourceLimitExceeded,
     /// A fault of the runtime.
     Internal,
-    /// The runtime is not ready, is shutting down, or its store is gone.
+    /// The runtime is not ready, is being drained, or its store is gone.
     Unavailable,
 }
 

@@ -3,6 +3,8 @@
 mod capabilities;
 mod examples;
 
+use std::path::Path;
+
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub struct RuntimeInfo {
     pub started_at: Timestamp,
     /// Version of the form of the capability manifest.
     pub snapshot_version: String,
+    /// Whether it is being drained: it accepts and starts nothing any more.
+    pub draining: bool,
     /// On what it runs.
     pub platform: Platform,
 }
@@ -59,6 +63,9 @@ pub struct RuntimeConfig {
     pub runtime_id: String,
     /// Where the server listens.
     pub listen_addr: String,
+    /// The UNIX socket on which the server listens as well; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix_socket: Option<String>,
     /// Where the runtime keeps its data.
     pub data_dir: String,
     /// How many tasks run at a time.
@@ -182,12 +189,13 @@ pub struct TenantResources {
 
 impl RuntimeInfo {
     #[must_use]
-    pub fn new(runtime_id: &str, started_at: Timestamp, platform: &capability::Platform) -> Self {
+    pub fn new(runtime_id: &str, started_at: Timestamp, draining: bool, platform: &capability::Platform) -> Self {
         Self {
             runtime_id: runtime_id.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at,
             snapshot_version: SNAPSHOT_VERSION.to_owned(),
+            draining,
             platform: platform.into(),
         }
     }
@@ -216,10 +224,12 @@ impl RuntimeConfig {
             sandbox: _,
             log: _,
         } = config;
-        let data_dir = std::path::absolute(&runtime.data_dir).unwrap_or_else(|_| runtime.data_dir.clone());
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let data_dir = absolute(&runtime.data_dir);
         Self {
             runtime_id: runtime_id.to_owned(),
             listen_addr: listen_addr.to_string(),
+            unix_socket: server.unix_socket.as_ref().map(|path| absolute(path).to_string_lossy().into_owned()),
             data_dir: data_dir.to_string_lossy().into_owned(),
             max_running_tasks: queue.max_running_tasks,
             max_queued_tasks: queue.max_queued_tasks,

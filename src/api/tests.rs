@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::drain::{DrainRequest, WaitingTasks};
 use super::error::ErrorInfo;
 use super::event::EventType;
 use super::health::HealthResponse;
@@ -51,6 +52,9 @@ fn serde_and_poem_agree_about_every_type() {
     example_agrees::<StreamEnd>();
     example_agrees::<EventRecord>();
     example_agrees::<RuntimeInfo>();
+    example_agrees::<DrainRequest>();
+    agrees(&DrainRequest { waiting: Some(WaitingTasks::Keep) });
+    agrees(&DrainRequest::default());
     example_agrees::<CapabilityManifest>();
     example_agrees::<RuntimeConfig>();
     example_agrees::<RuntimeResources>();

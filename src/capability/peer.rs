@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::manifest::Manifest;
@@ -36,6 +37,15 @@ impl TaskPeers {
         }
     }
 
+    /// For a UNIX socket, whose peers are told without the diagnostics that TCP needs: it is closed to tasks unless
+    /// `allow_tasks`.
+    #[must_use]
+    pub fn of_unix_socket(base: u32, count: u32, allow_tasks: bool, manifest: &Manifest) -> Self {
+        let mut told = manifest.clone();
+        told.sandbox.api_closed_to_tasks = !allow_tasks;
+        Self::new(base, count, &told)
+    }
+
     /// Whether it takes a look at other processes to tell.
     #[must_use]
     pub const fn is_slow(&self) -> bool {
@@ -55,13 +65,34 @@ impl TaskPeers {
             (Owner::Nobody, _) => Ok(true),
             (Owner::User { uid, .. }, Self::Users(users)) => Ok(users.contains(&uid)),
             (Owner::User { uid, .. }, Self::Holders { own_uid, .. }) if uid != *own_uid => Ok(false),
-            (Owner::User { inode, .. }, Self::Holders { holders, .. }) => Ok(!holders.has_one_of_ours(inode)?),
+            (Owner::User { inode, .. }, Self::Holders { holders, .. }) => Ok(!holders.has_one_of_ours(inode, None)?),
         });
-        answer.unwrap_or_else(|error| {
-            tracing::warn!(%error, %peer, "cannot tell whose a connection is; it is refused");
-            true
-        })
+        answer.unwrap_or_else(|error| cannot_tell(&error))
     }
+
+    /// The same for a UNIX socket: `uid` and `pid` are those of whoever connected (`SO_PEERCRED`), `ours` is our end.
+    ///
+    /// A pid may be another process's by now, so it is no more than a hint at who holds the other end.
+    #[must_use]
+    pub fn may_have_connected(&self, uid: u32, pid: Option<u32>, ours: BorrowedFd<'_>) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Users(users) => users.contains(&uid),
+            Self::Holders { own_uid, .. } if uid != *own_uid => false,
+            Self::Holders { holders, .. } => {
+                let held = sock_diag::unix_peer(ours).and_then(|inode| match inode {
+                    Some(inode) => holders.has_one_of_ours(inode, pid),
+                    None => Ok(false),
+                });
+                held.map_or_else(|error| cannot_tell(&error), |is_ours| !is_ours)
+            }
+        }
+    }
+}
+
+fn cannot_tell(error: &io::Error) -> bool {
+    tracing::warn!(%error, "cannot tell whose a connection is; it is refused");
+    true
 }
 
 /// Tells a connection of this very process apart, as it will those of clients.
@@ -72,13 +103,14 @@ pub(super) fn prove() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     match sock_diag::owner(client.local_addr()?, client.peer_addr()?)? {
-        Owner::User { uid, inode } if uid == own_ids().0 && Holders::default().has_one_of_ours(inode)? => Ok(()),
+        Owner::User { uid, inode } if uid == own_ids().0 && Holders::default().has_one_of_ours(inode, None)? => Ok(()),
         other => Err(io::Error::other(format!("this process's own connection seems to be of {other:?}"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -97,6 +129,31 @@ mod tests {
         assert!(TaskPeers::new(10, 5, &manifest).is_slow());
         manifest.sandbox.api_closed_to_tasks = false;
         assert!(matches!(TaskPeers::new(10, 5, &manifest), TaskPeers::Nobody));
+    }
+
+    #[test]
+    fn the_peer_of_a_unix_socket_is_told_by_its_user_and_its_holder() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let own_uid = own_ids().0;
+        let told = |peers: &TaskPeers, uid| peers.may_have_connected(uid, None, ours.as_fd());
+        assert!(told(&TaskPeers::Users(10..15), 14) && !told(&TaskPeers::Users(10..15), 15));
+        assert!(!told(&TaskPeers::Nobody, 14));
+        let rootless = TaskPeers::Holders { own_uid, holders: Arc::new(Holders::default()) };
+        assert!(!told(&rootless, own_uid) && !told(&rootless, own_uid + 1));
+        assert!(!rootless.may_have_connected(own_uid, Some(std::process::id()), ours.as_fd()));
+        drop(theirs);
+        // A process that another test starts may hold a copy until it execs.
+        let until = Instant::now() + Duration::from_secs(10);
+        while !told(&rootless, own_uid) {
+            assert!(Instant::now() < until, "somebody still holds it");
+            std::thread::yield_now();
+        }
+        assert!(!told(&rootless, own_uid + 1), "another user's is none of a task");
+        let mut manifest = manifest();
+        manifest.sandbox.rootless = true;
+        manifest.sandbox.api_closed_to_tasks = false;
+        assert!(TaskPeers::of_unix_socket(10, 5, false, &manifest).is_slow());
+        assert!(matches!(TaskPeers::of_unix_socket(10, 5, true, &manifest), TaskPeers::Nobody));
     }
 
     #[test]

@@ -1,15 +1,26 @@
 //! A small blocking client. It keeps each answer as the server wrote it, beside the parsed JSON, so that fields it
 //! does not know pass through untouched.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio_rustls::rustls::{self, CertificateError};
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::{HeaderValue, Response, Uri};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::{WithBody, WithoutBody};
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, BodyReader, RequestBuilder};
 
+use super::unix_transport::UnixConnector;
+
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+const HTTPS: &str = "https://";
+/// Before the path of a UNIX socket.
+const UNIX: &str = "unix:";
+/// What stands for the server in requests over a UNIX socket.
+const OVER_UNIX: &str = "http://127.0.0.1";
 
 /// The longest wait that a server grants, see `docs/api.md`, Wait.
 pub const MAX_WAIT_MS: u64 = 600_000;
@@ -26,7 +37,10 @@ const MAX_ANSWER_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
+    /// As it was named.
     server: String,
+    /// Before the path of each request.
+    base: String,
     /// `Bearer …`.
     token: Option<HeaderValue>,
 }
@@ -59,17 +73,17 @@ pub struct OutputAnswer {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("--server {0:?} is not an address such as {DEFAULT_SERVER}")]
+    #[error("--server {0:?} is not an address such as {DEFAULT_SERVER} or unix:/run/execgo-runtime.sock")]
     Address(String),
-    #[error("--server {0:?}: this client speaks plain http only")]
-    Scheme(String),
+    #[error("--ca-file {}: {problem}", path.display())]
+    Authority { path: PathBuf, problem: String },
     #[error("the token holds a character that no HTTP header may hold, or is empty")]
     Token,
     #[error("--owner holds a character that no HTTP header may hold")]
     Owner,
     #[error("{code}: {message}")]
     Refused { status: u16, code: String, message: String },
-    #[error("cannot reach {server}: {cause}")]
+    #[error("cannot reach {server}: {cause}{}", hint(cause))]
     Unreachable { server: String, cause: Box<ureq::Error> },
     #[error("{server} is no execgo-runtime: its answer (HTTP status {status}) is not the JSON that belongs there")]
     Stranger { server: String, status: u16 },
@@ -82,7 +96,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } | Self::Stranger { status, .. } => matches!(status, 502..=504),
-            Self::Address(_) | Self::Scheme(_) | Self::Token | Self::Owner => false,
+            Self::Address(_) | Self::Authority { .. } | Self::Token | Self::Owner => false,
         }
     }
 }
@@ -91,16 +105,20 @@ type Answer = Result<Reply, ClientError>;
 
 impl Client {
     /// # Errors
-    /// When `server` is no `http://` address, or `token` can be none.
-    pub fn new(server: &str, token: Option<&str>) -> Result<Self, ClientError> {
-        let server = server.trim_end_matches('/');
-        let uri: Uri = server.parse().map_err(|_| ClientError::Address(server.to_owned()))?;
-        match uri.scheme_str() {
-            Some("http") if uri.query().is_none() => {}
-            Some("https") => return Err(ClientError::Scheme(server.to_owned())),
-            _ => return Err(ClientError::Address(server.to_owned())),
+    /// When `server` is neither an address nor a UNIX socket, `token` can be none, or `ca_file` cannot be used.
+    pub fn new(server: &str, token: Option<&str>, ca_file: Option<&Path>) -> Result<Self, ClientError> {
+        let socket = server.strip_prefix(UNIX).map(PathBuf::from);
+        let base = match &socket {
+            Some(path) if path.as_os_str().is_empty() => return Err(ClientError::Address(server.to_owned())),
+            Some(_) => OVER_UNIX.to_owned(),
+            None => address(server)?,
+        };
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = ca_file.filter(|_| base.starts_with(HTTPS)) {
+            tls = tls.root_certs(authorities(path)?);
         }
         let config = Agent::config_builder()
+            .tls_config(tls.build())
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -110,7 +128,11 @@ impl Client {
             .timeout_global(Some(ANSWER_WITHIN))
             .build();
         let token = token.map(bearer).transpose()?;
-        Ok(Self { agent: config.into(), server: server.to_owned(), token })
+        let agent = match socket {
+            Some(path) => Agent::with_parts(config, UnixConnector(path), DefaultResolver::default()),
+            None => config.into(),
+        };
+        Ok(Self { agent, server: server.to_owned(), base, token })
     }
 
     fn get(&self, url: impl AsRef<str>) -> RequestBuilder<WithoutBody> {
@@ -162,6 +184,12 @@ impl Client {
     /// Refused or unreachable.
     pub fn events(&self, id: &str) -> Answer {
         self.read(self.get(format!("{}/events", self.task_url(id))).call())
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn drain(&self, waiting: &str) -> Answer {
+        self.read(self.post(self.url("/runtime/drain")).send_json(json!({"waiting": waiting})))
     }
 
     /// What a task has written, to be read as it comes.
@@ -220,7 +248,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/api/v1{path}", self.server)
+        format!("{}/api/v1{path}", self.base)
     }
 
     fn task_url(&self, id: &str) -> String {
@@ -246,6 +274,47 @@ impl Client {
     }
 }
 
+/// Without a slash at its end.
+fn address(server: &str) -> Result<String, ClientError> {
+    let server = server.trim_end_matches('/').to_owned();
+    match server.parse::<Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none() => Ok(server),
+        _ => Err(ClientError::Address(server)),
+    }
+}
+
+/// Who is trusted to say which certificates are right.
+fn authorities(path: &Path) -> Result<RootCerts, ClientError> {
+    let failed = |problem: String| ClientError::Authority { path: path.to_owned(), problem };
+    let pem = std::fs::read(path).map_err(|error| failed(format!("cannot read it: {error}")))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        return Err(failed("there is no certificate in it, in the form of PEM".to_owned()));
+    }
+    Ok(found.into())
+}
+
+/// What to do about a TLS that does not come about.
+fn hint(cause: &ureq::Error) -> &'static str {
+    let tls = match cause {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        _ => None,
+    };
+    match tls {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "; --ca-file names the certificate of the authority that this server's is from"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "; it may speak plain HTTP: try http://",
+        _ => "",
+    }
+}
+
 fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
     value.set_sensitive(true);
@@ -268,12 +337,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_http_addresses_are_taken() {
-        for good in ["http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/"] {
-            assert!(Client::new(good, None).is_ok(), "{good}");
+    fn only_http_addresses_and_unix_sockets_are_taken() {
+        for good in
+            ["https://host", "http://127.0.0.1:8080", "http://[::1]:1/", "http://host/base/", "unix:/a b", "unix:a"]
+        {
+            assert!(Client::new(good, None, None).is_ok(), "{good}");
         }
-        for bad in ["", "127.0.0.1:8080", "https://host", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
-            let error = Client::new(bad, None).expect_err(bad).to_string();
+        for bad in ["", "127.0.0.1:8080", "unix:", "ftp://host", "http://", "http://a?b=c", "http://a b"] {
+            let error = Client::new(bad, None, None).expect_err(bad).to_string();
             assert!(error.starts_with("--server"), "{error}");
         }
     }

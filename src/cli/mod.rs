@@ -5,10 +5,12 @@ mod away;
 mod client;
 mod config;
 mod console;
+mod drain;
 mod events;
 mod follow;
 mod interrupt;
 mod kill;
+mod listeners;
 mod logs;
 mod openapi;
 mod run;
@@ -22,6 +24,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unix_transport;
 mod wait;
 
 use std::io::IsTerminal;
@@ -64,6 +67,7 @@ enum ClientVerb {
     Run(Box<run::Run>),
     Logs(logs::Logs),
     Events(events::Events),
+    Drain(drain::Drain),
     Config(config::Config),
     Openapi(openapi::OpenApi),
     Token(token::NewToken),
@@ -72,7 +76,7 @@ enum ClientVerb {
 /// Where the server is, and who asks.
 #[derive(Args, Debug)]
 struct At {
-    /// Base address of the server; it is contacted directly, whatever HTTP_PROXY says
+    /// Base address of the server, or unix:PATH of its UNIX socket; it is contacted directly, whatever HTTP_PROXY says
     #[arg(long, value_name = "URL", env = "EXECGO_RUNTIME_URL", default_value = client::DEFAULT_SERVER)]
     #[arg(hide_env_values = true)]
     server: String,
@@ -84,6 +88,10 @@ struct At {
     /// File that holds the bearer token, and nothing else; other users of this machine see the command line
     #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_TOKEN_FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
+
+    /// Certificates of the authorities that may vouch for an https:// server, as PEM; without it those that Mozilla trusts
+    #[arg(long, value_name = "FILE", env = "EXECGO_RUNTIME_CA_FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// Where the server is and how its answer is shown; the verbs that print one answer take these.
@@ -109,7 +117,7 @@ impl At {
             std::fs::read_to_string(path).with_context(|| format!("--token-file {}: cannot read it", path.display()))
         };
         let token = self.token_file.as_ref().map(from_file).transpose()?.or_else(|| self.token.clone());
-        Ok(Client::new(&self.server, token.as_deref().map(str::trim))?)
+        Ok(Client::new(&self.server, token.as_deref().map(str::trim), self.ca_file.as_deref())?)
     }
 }
 
@@ -163,6 +171,7 @@ impl ClientVerb {
             Self::Run(verb) => verb.run(console),
             Self::Logs(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
+            Self::Drain(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),
             Self::Openapi(verb) => verb.run(console),
             Self::Token(verb) => verb.run(console),

@@ -1,6 +1,6 @@
 //! `serve`: reads the configuration, starts the log, hands over to the server. Wiring only.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,27 +9,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::Exit;
+use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
-use crate::dispatcher::{self, Dispatcher, LaunchSettings, WriteResult, inherited_env, trash};
+use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, WriteResult, inherited_env, trash};
 use crate::metrics::Metrics;
-use crate::server::{self, Access, Context};
+use crate::server::{self, Access, Context, Listeners, Tls};
 use crate::store::{self, DataDir, Readers, write_whole};
 use crate::task::{RunAs, Task, TaskPaths, Timestamp};
 
 /// Threads for reads of the store and for files. Each may come to hold a connection to the store, whose descriptor SQLite
 /// gives back only when its last one is closed: hundreds for one burst of requests would stay.
 const MAX_BLOCKING_THREADS: usize = 32;
-/// What Linux allows at most, unless told otherwise (listen(2)).
-const BACKLOG: u32 = 4096;
 
 const HELP: &str =
     "Each flag beats its environment variable, that beats the files of --config, and they beat the defaults.
@@ -136,13 +133,13 @@ fn check_anonymous(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A connection that finds the backlog full is tried again by its client's kernel, a second later.
-fn bind(wanted: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if wanted.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a former server may linger.
-    socket.set_reuseaddr(true)?;
-    socket.bind(wanted)?;
-    socket.listen(BACKLOG)
+fn tls(server: &config::Server) -> anyhow::Result<Option<Tls>> {
+    match (&server.tls_cert_file, &server.tls_key_file) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls::open(certificate, key).context("cannot speak TLS")?)),
+        (None, None) => Ok(None),
+        (Some(_), None) => anyhow::bail!("server.tls_cert_file needs server.tls_key_file, the key of the certificate"),
+        (None, Some(_)) => anyhow::bail!("server.tls_key_file needs server.tls_cert_file, the certificate of the key"),
+    }
 }
 
 async fn listen(
@@ -159,18 +156,25 @@ async fn listen(
     let access = Access::new(&config.access, &own_name.to_string_lossy()).with_context(|| {
         config.access.tokens_file.iter().map(|path| format!("the tokens of {}", path.display())).collect::<String>()
     })?;
-    let listener = bind(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
-    let address = listener.local_addr()?;
+    let tls = tls(&config.server)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let tcp = listeners::tcp(wanted).with_context(|| format!("cannot listen on {wanted}"))?;
+    let address = tcp.local_addr()?;
+    let unix = config.server.unix_socket.as_deref().map(|path| {
+        listeners::unix(path).with_context(|| format!("cannot listen on the UNIX socket {}", path.display()))
+    });
+    // In this order: the file is removed behind its listener.
+    let (_socket_file, unix) = unix.transpose()?.unzip();
     let runtime_id = config.runtime.id.clone().unwrap_or_else(|| runtime_id(address));
     let manifest = capability::probe(&probe_settings(&config, &runtime_id, data_dir.run_dir(), run_as), cgroups);
     for warning in &manifest.warnings {
         tracing::info!("not available here: {warning}");
     }
-    let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone()));
+    let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone(), at_once.clone()));
     tokio::spawn(collect_garbage(config.retention.clone(), data_dir.path().to_owned(), dispatcher.clone()));
-    data_dir.announce(address)?;
-    tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on http://{address}");
+    data_dir.announce(&format!("{scheme}://{address}"))?;
+    tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on {scheme}://{address}");
     let context = Context {
         config: Arc::new(config),
         runtime_id,
@@ -180,7 +184,7 @@ async fn listen(
         readers,
         metrics,
     };
-    server::serve(listener, context, access, shutdown).await?;
+    server::serve(Listeners { tcp, tls, unix }, context, access, shutdown, at_once).await?;
     tracing::info!("stopped; running tasks go on under their shims");
     Ok(())
 }
@@ -246,15 +250,37 @@ fn signals() -> std::io::Result<Signals> {
     Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
 }
 
-/// Drains and then stops: nothing new is started or accepted, open requests end, running tasks go on.
-async fn stop_on_signal(mut signals: Signals, dispatcher: Dispatcher, shutdown: CancellationToken) {
-    tokio::select! {
-        _ = signals.terminate.recv() => tracing::info!("SIGTERM: draining"),
-        _ = signals.interrupt.recv() => tracing::info!("SIGINT: draining"),
+impl Signals {
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
-    if let Err(error) = dispatcher.drain().await {
-        tracing::warn!(%error, "could not drain");
-    }
+}
+
+/// Drains and then stops: nothing new is started or accepted, open requests end, running tasks go on. A second signal does
+/// not let open requests end.
+async fn stop_on_signal(
+    mut signals: Signals,
+    dispatcher: Dispatcher,
+    shutdown: CancellationToken,
+    at_once: CancellationToken,
+) {
+    // Not within the macro: what a filter leaves out is not evaluated.
+    let first = signals.next().await;
+    tracing::info!("{first}: draining");
+    let stop = async {
+        if let Err(error) = dispatcher.drain(Waiting::Keep).await {
+            tracing::warn!(%error, "could not drain");
+        }
+        shutdown.cancel();
+        std::future::pending().await
+    };
+    let again = tokio::select! { again = signals.next() => again, () = stop => return };
+    tracing::info!("{again} once more");
+    at_once.cancel();
     shutdown.cancel();
 }
 

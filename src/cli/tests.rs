@@ -142,7 +142,7 @@ fn bad_usage_is_told_and_ends_with_2() {
     for (args, told) in [
         (&["submit", "--json", "{"][..], "error: --json is not valid JSON: EOF"),
         (&["submit", "--file", "/nonexistent"], "error: --file /nonexistent cannot be read: No such file"),
-        (&["status", "t1", "--server", "https://x"], "error: --server \"https://x\": this client speaks plain http"),
+        (&["status", "t1", "--server", "unix:"], "error: --server \"unix:\" is not an address"),
         (&["kill", "t1", "--owner", "a\nb"], "error: --owner holds a character"),
     ] {
         let ran = run(args);

@@ -11,8 +11,13 @@ use super::quota;
 use super::schema::{self, KEYS, Key, Kind, PREFIX, RUST_LOG};
 
 /// Variables of the clients among the same program's verbs.
-const CLIENT: [&str; 4] =
-    ["EXECGO_RUNTIME_URL", "EXECGO_RUNTIME_OWNER", "EXECGO_RUNTIME_TOKEN", "EXECGO_RUNTIME_TOKEN_FILE"];
+const CLIENT: [&str; 5] = [
+    "EXECGO_RUNTIME_URL",
+    "EXECGO_RUNTIME_OWNER",
+    "EXECGO_RUNTIME_TOKEN",
+    "EXECGO_RUNTIME_TOKEN_FILE",
+    "EXECGO_RUNTIME_CA_FILE",
+];
 
 /// What the environment says.
 #[derive(Debug, Default)]

@@ -22,6 +22,18 @@ pub struct Flags {
     #[arg(long, value_name = "IP:PORT")]
     pub listen_addr: Option<String>,
 
+    /// UNIX socket to listen on as well [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<String>,
+
+    /// Certificate of the server as PEM, with those that lead to its authority [default: none, plain HTTP]
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<String>,
+
+    /// Key of the certificate, as PEM [default: none, plain HTTP]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key_file: Option<String>,
+
     /// File of the bearer tokens that clients need [default: none, whoever reaches the server may everything]
     #[arg(long, value_name = "FILE")]
     pub tokens_file: Option<String>,
@@ -137,10 +149,13 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 23] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 26] {
         let Self {
             files: _,
             listen_addr,
+            unix_socket,
+            tls_cert_file,
+            tls_key_file,
             tokens_file,
             allow_anonymous,
             data_dir,
@@ -167,6 +182,9 @@ impl Flags {
         } = self;
         [
             ("server.listen_addr", listen_addr),
+            ("server.unix_socket", unix_socket),
+            ("server.tls_cert_file", tls_cert_file),
+            ("server.tls_key_file", tls_key_file),
             ("access.tokens_file", tokens_file),
             ("access.allow_anonymous", allow_anonymous),
             ("runtime.data_dir", data_dir),

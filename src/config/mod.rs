@@ -58,6 +58,11 @@ pub struct Runtime {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     pub listen_addr: SocketAddr,
+    /// A UNIX socket to listen on as well.
+    pub unix_socket: Option<PathBuf>,
+    /// Certificate and key of the server; absent: plain HTTP. Both or none.
+    pub tls_cert_file: Option<PathBuf>,
+    pub tls_key_file: Option<PathBuf>,
     /// Whether sandboxed tasks that share the host's network may use the API.
     pub allow_tasks: bool,
     pub max_body_bytes: u64,

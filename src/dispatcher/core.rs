@@ -452,6 +452,7 @@ fn storage_fault(error: &StoreError) -> Unavailable {
     Unavailable::Storage
 }
 
+mod drain;
 mod kill;
 #[cfg(test)]
 mod tests;

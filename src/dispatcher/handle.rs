@@ -1,6 +1,7 @@
 //! The way in: what the server may ask of the dispatcher. One message, one reply.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
@@ -15,6 +16,16 @@ use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
 pub struct Dispatcher {
     inbox: mpsc::Sender<Input>,
     waiters: Waiters,
+    draining: Arc<AtomicBool>,
+}
+
+/// What becomes of tasks that wait when the runtime is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// They stay stored; the next server takes them up.
+    Keep,
+    /// They are ended as cancelled.
+    Cancel,
 }
 
 /// Why a task was not accepted. Nothing was stored.
@@ -44,7 +55,7 @@ pub enum KillError {
 /// The runtime cannot do its work now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    #[error("the runtime is shutting down")]
+    #[error("the runtime is being drained")]
     Draining,
     #[error("the task store cannot be written")]
     Storage,
@@ -81,8 +92,13 @@ pub struct TenantResources {
 }
 
 impl Dispatcher {
-    pub(super) const fn new(inbox: mpsc::Sender<Input>, waiters: Waiters) -> Self {
-        Self { inbox, waiters }
+    pub(super) fn new(inbox: mpsc::Sender<Input>, waiters: Waiters) -> Self {
+        Self { inbox, waiters, draining: Arc::default() }
+    }
+
+    /// For the loop to set.
+    pub(super) fn draining_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.draining)
     }
 
     /// Stores a task durably and queues it. After `Ok` the task survives `kill -9` and a power loss, and `request` is its
@@ -142,12 +158,19 @@ impl Dispatcher {
         self.ask(|reply| Input::Question(Question::Measured { sizes, reply })).await?
     }
 
-    /// Starts nothing and accepts nothing any more. Running tasks go on under their shims.
+    /// Starts nothing and accepts nothing any more. Running tasks go on under their shims. Where waiting tasks are to be
+    /// cancelled, the answer comes when the end of each is committed. Asked again it changes nothing, but to cancel what
+    /// was kept.
     ///
     /// # Errors
     /// The dispatcher is gone.
-    pub async fn drain(&self) -> Result<(), Unavailable> {
-        self.ask(|reply| Input::Question(Question::Drain { reply })).await
+    pub async fn drain(&self, waiting: Waiting) -> Result<(), Unavailable> {
+        self.ask(|reply| Input::Question(Question::Drain { waiting, reply })).await
+    }
+
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// To be called before the state is looked at.

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{KillError, Resources, SubmitError, Unavailable};
+use super::handle::{KillError, Resources, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
 use crate::store::Ended;
 use crate::task::state::{LaunchId, Running};
@@ -66,8 +66,9 @@ pub(super) enum Question {
         sizes: Vec<(Ended, u64)>,
         reply: Reply<Result<(), Unavailable>>,
     },
-    /// Start nothing any more.
+    /// Start nothing and accept nothing any more; answered when no task waits that is not to.
     Drain {
+        waiting: Waiting,
         reply: Reply<()>,
     },
 }

@@ -20,7 +20,9 @@ mod waiters;
 mod watch;
 
 pub use files::WriteResult;
-pub use handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+pub use handle::{
+    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+};
 pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;

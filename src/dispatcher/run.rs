@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::core::{Core, Effect, Stored, Turn};
 use super::files::{Files, WriteResult};
-use super::handle::{Dispatcher, Unavailable};
+use super::handle::{Dispatcher, Unavailable, Waiting};
 use super::input::{Fact, Input, Question};
 use super::launch::{self, LaunchSettings};
 use super::lifeline::Lifeline;
@@ -37,6 +40,9 @@ const RETRY: Duration = Duration::from_millis(200);
 const HOLD: Duration = Duration::from_millis(3);
 /// Most tasks forgotten, or noted as measured, at one go, so that submits do not wait long behind it.
 const CLEAN_AT_ONCE: u32 = 256;
+
+/// Most waiting tasks that are cancelled at a time, so that the ends of running ones do not wait long behind them.
+const CANCEL_AT_ONCE: usize = 256;
 
 /// What the dispatcher is told at start.
 #[derive(Clone, Debug)]
@@ -107,6 +113,9 @@ pub fn start(
         pending: Vec::new(),
         held: None,
         unsettled: false,
+        draining: dispatcher.draining_flag(),
+        cancels_waiting: false,
+        drainers: Vec::new(),
     };
     this.recover(facts)?;
     let run = move || or_abort("dispatcher", || this.run());
@@ -142,6 +151,12 @@ struct Loop {
     /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
     /// until the next one is written over it.
     unsettled: bool,
+    /// For those who only want to know.
+    draining: Arc<AtomicBool>,
+    /// No task is to wait any more.
+    cancels_waiting: bool,
+    /// They are answered when none does.
+    drainers: Vec<oneshot::Sender<()>>,
 }
 
 impl Stored for Writer {
@@ -212,6 +227,9 @@ impl Loop {
         self.settle();
         for question in questions {
             self.answer(question);
+        }
+        if self.cancels_waiting {
+            self.cancel_waiting();
         }
         let resources = self.core.load();
         self.metrics.set_load(resources.queued, resources.reserved, &resources.account);
@@ -316,9 +334,32 @@ impl Loop {
             Question::Forget { before, reply } => drop(reply.send(self.forget(before).unwrap_or_else(not_cleaned))),
             Question::Unmeasured { reply } => drop(reply.send(self.unmeasured().unwrap_or_else(not_cleaned))),
             Question::Measured { sizes, reply } => drop(reply.send(self.measured(&sizes))),
-            Question::Drain { reply } => {
-                self.core.draining = true;
+            Question::Drain { waiting, reply } => self.drain(waiting, reply),
+        }
+    }
+
+    fn drain(&mut self, waiting: Waiting, reply: oneshot::Sender<()>) {
+        self.core.draining = true;
+        self.draining.store(true, Ordering::Relaxed);
+        match waiting {
+            Waiting::Keep => {
                 let _ = reply.send(());
+            }
+            Waiting::Cancel => {
+                self.cancels_waiting = true;
+                self.drainers.push(reply);
+            }
+        }
+    }
+
+    /// Goes on when the files of the former ones are written; also for a task that comes back from a launch that was lost.
+    fn cancel_waiting(&mut self) {
+        match self.core.cancel_waiting(CANCEL_AT_ONCE, &self.writer, Timestamp::now()) {
+            Some(turn) => self.perform(turn.effects),
+            None => {
+                for reply in self.drainers.drain(..) {
+                    let _ = reply.send(());
+                }
             }
         }
     }

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use super::files;
-use super::handle::{ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable};
+use super::handle::{
+    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+};
 use super::input::{Input, Question};
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
@@ -51,6 +54,7 @@ struct Desk {
     writer: Writer,
     ledger: Ledger,
     waiters: Waiters,
+    draining: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -61,7 +65,9 @@ impl Fake {
         let waiters = Waiters::default();
         let dispatcher = Dispatcher::new(inbox, waiters.clone());
         let ledger = Ledger::new(rules.capacity, &rules.quotas);
-        let desk = Arc::new(Mutex::new(Desk { data_dir: dir.to_owned(), rules, writer, ledger, waiters }));
+        let draining = dispatcher.draining_flag();
+        let desk = Desk { data_dir: dir.to_owned(), rules, writer, ledger, waiters, draining };
+        let desk = Arc::new(Mutex::new(desk));
         let worker = Arc::clone(&desk);
         std::thread::spawn(move || {
             for input in inputs {
@@ -118,7 +124,22 @@ impl Desk {
             Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
+            Input::Question(Question::Drain { waiting, reply }) => {
+                self.drain(waiting);
+                let _ = reply.send(());
+            }
             _ => unreachable!("nothing behind the stand-in sends anything"),
+        }
+    }
+
+    fn drain(&mut self, waiting: Waiting) {
+        self.rules.available = Err(Unavailable::Draining);
+        self.draining.store(true, Ordering::Relaxed);
+        let queued = self.writer.live_tasks().expect("reads").queued;
+        let now = Timestamp::now();
+        let ends: Vec<_> = queued.iter().filter_map(|queued| self.task(&queued.id).drain(now).ok()).collect();
+        if waiting == Waiting::Cancel && !ends.is_empty() {
+            self.commit(ends);
         }
     }
 

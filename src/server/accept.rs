@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +12,17 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use poem::Addr;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
-use crate::capability::TaskPeers;
+use super::listener::{Arrival, Listener};
 
 /// Largest request head: request line and headers together.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -31,36 +31,45 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Connections {
     app: Arc<Edge>,
-    listen_addr: SocketAddr,
-    task_peers: TaskPeers,
     http: http1::Builder,
+    handshake_timeout: Duration,
     graceful: GracefulShutdown,
     open: TaskTracker,
+    /// No new ones.
+    shutdown: CancellationToken,
     /// Ends every connection that is left.
     abort: CancellationToken,
 }
 
+/// What it takes to answer on one connection.
+struct Connection {
+    app: Arc<Edge>,
+    http: http1::Builder,
+    watcher: Watcher,
+    local: Addr,
+    remote: Addr,
+    scheme: Scheme,
+    is_task: bool,
+}
+
 impl Connections {
-    pub(super) fn new(
-        app: Arc<Edge>,
-        listen_addr: SocketAddr,
-        task_peers: TaskPeers,
-        header_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(app: Arc<Edge>, header_timeout: Duration, shutdown: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD_BYTES);
         let (open, abort) = (TaskTracker::new(), CancellationToken::new());
-        Self { app, listen_addr, task_peers, http, graceful: GracefulShutdown::new(), open, abort }
+        let graceful = GracefulShutdown::new();
+        Self { app, http, handshake_timeout: header_timeout, graceful, open, shutdown, abort }
     }
 
-    pub(super) async fn accept_until(&self, listener: &TcpListener, shutdown: &CancellationToken) {
+    /// Until the server is to stop.
+    pub(super) async fn accept(&self, listener: impl Listener) {
         loop {
             let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = self.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.spawn(stream, peer),
+                Ok(arrival) => self.spawn(arrival),
                 Err(error) if is_of_one_connection(&error) => tracing::debug!(%error, "a connection was lost"),
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
@@ -70,24 +79,28 @@ impl Connections {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        let (app, listen_addr) = (Arc::clone(&self.app), self.listen_addr);
-        let local = stream.local_addr();
-        let (peers, http, watcher, abort) =
-            (self.task_peers.clone(), self.http.clone(), self.graceful.watcher(), self.abort.clone());
+    fn spawn<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, arrival: Arrival<S>) {
+        let Arrival { stream, local, remote, tls, may_be_task } = arrival;
+        let (app, http, watcher) = (Arc::clone(&self.app), self.http.clone(), self.graceful.watcher());
+        let (shutdown, abort, within) = (self.shutdown.clone(), self.abort.clone(), self.handshake_timeout);
         self.open.spawn(async move {
-            let is_task = match local {
-                Ok(local) => is_task(peers, peer, local).await,
-                Err(_) => true,
+            let is_task = may_be_task.answer().await;
+            let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+            let connection = Connection { app, http, watcher, local, remote, scheme, is_task };
+            let served = async {
+                let Some(tls) = tls else { return connection.serve(stream).await };
+                let shaken = tokio::select! {
+                    shaken = tokio::time::timeout(within, TlsAcceptor::from(tls).accept(stream)) => shaken,
+                    () = shutdown.cancelled() => return,
+                };
+                match shaken {
+                    Ok(Ok(stream)) => connection.serve(stream).await,
+                    Ok(Err(error)) => tracing::debug!(%error, peer = %connection.remote, "no TLS came of a connection"),
+                    Err(_) => tracing::debug!(peer = %connection.remote, "a TLS handshake took too long"),
+                }
             };
-            let service = service_fn(move |request| answer(Arc::clone(&app), request, listen_addr, peer, is_task));
-            let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
             tokio::select! {
-                // A client that goes away or sends garbage; hyper has answered what can be answered.
-                ended = connection => if let Err(error) = ended { tracing::debug!(%error, %peer, "a connection ended") },
+                () = served => {}
                 () = abort.cancelled() => {}
             }
         });
@@ -103,24 +116,26 @@ impl Connections {
     }
 }
 
-/// Asked once for each connection, before anything of it is read.
-async fn is_task(peers: TaskPeers, peer: SocketAddr, local: SocketAddr) -> bool {
-    if !peers.is_slow() {
-        return peers.may_own(peer, local);
+impl Connection {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+        let Self { app, http, watcher, local, remote, scheme, is_task } = self;
+        let peer = remote.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let addresses = (LocalAddr(local.clone()), RemoteAddr(peer.clone()));
+            answer(Arc::clone(&app), (request, addresses.0, addresses.1, scheme.clone()).into(), is_task)
+        });
+        // A client that goes away or sends garbage; hyper has answered what can be answered.
+        if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+            tracing::debug!(%error, peer = %remote, "a connection ended");
+        }
     }
-    // What cannot be told is refused.
-    tokio::task::spawn_blocking(move || peers.may_own(peer, local)).await.unwrap_or(true)
 }
 
 async fn answer(
     app: Arc<Edge>,
-    request: Request<Incoming>,
-    local: SocketAddr,
-    peer: SocketAddr,
+    request: poem::Request,
     is_task: bool,
 ) -> Result<Response<BoxBody<Bytes, io::Error>>, Infallible> {
-    let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
-    let request = (request, addresses.0, addresses.1, Scheme::HTTP).into();
     Ok(if is_task { app.refuse_task(&request) } else { app.answer(request).await }.into())
 }
 

@@ -2,11 +2,9 @@
 //! machine and from web pages of this server alone.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use poem::Request;
 use poem::http::Method;
@@ -16,11 +14,9 @@ use subtle::ConstantTimeEq;
 use super::doors::Doors;
 use super::fault::Fault;
 use super::rate::Bucket;
+use super::stamp::{LOOK_AGAIN_AFTER, Stamp};
 use crate::config::{self, Role, Token, TokenHash, TokensError};
 use crate::task::Task;
-
-/// How old the view of the file may be.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// For probers, who have no token and come under any name.
 const FOR_PROBERS: [&str; 2] = ["/healthz", "/readyz"];
@@ -89,6 +85,7 @@ impl Access {
             return Need::Nothing;
         }
         match template {
+            "/api/v1/runtime/drain" => Need::RoleOverAll(Role::Admin),
             "/metrics" if self.open_metrics => Need::Nothing,
             "/metrics" | "/api/v1/runtime/config" | "/api/v1/runtime/resources" => Need::RoleOverAll(Role::Read),
             _ if method == Method::GET || method == Method::HEAD => Need::Role(Role::Read),
@@ -167,21 +164,6 @@ struct View {
     holders: Arc<Vec<Arc<Holder>>>,
     stamp: Option<Stamp>,
     looked_at: Instant,
-}
-
-/// Tells a changed file from the same one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self { device: found.dev(), inode: found.ino(), changed: (found.ctime(), found.ctime_nsec()) })
-    }
 }
 
 impl Tokens {

@@ -7,11 +7,13 @@ mod body;
 mod cursor;
 pub mod document;
 mod doors;
+mod drain;
 mod edge;
 mod events;
 mod fault;
 mod health;
 mod kill;
+mod listener;
 mod metrics;
 mod params;
 mod range;
@@ -19,6 +21,7 @@ mod rate;
 mod raw;
 mod routes;
 mod runtime;
+mod stamp;
 mod status;
 mod stream;
 mod submit;
@@ -26,6 +29,7 @@ mod table;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,8 +37,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::Access;
-use tokio::net::TcpListener;
+pub use tls::Tls;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
+
+use listener::{Tcp, Unix};
 
 use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
@@ -56,6 +63,15 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
 }
 
+/// Where the server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    pub tcp: TcpListener,
+    /// What is spoken over TCP; absent: plain HTTP.
+    pub tls: Option<Tls>,
+    pub unix: Option<UnixListener>,
+}
+
 /// The context and what belongs to this one run of the server.
 struct Shared {
     context: Context,
@@ -66,29 +82,41 @@ struct Shared {
 }
 
 /// Serves until `shutdown` is cancelled; then refuses new connections, lets open requests end within
-/// `server.shutdown_timeout_ms` and returns.
+/// `server.shutdown_timeout_ms`, unless `at_once` is cancelled, and returns.
 ///
 /// # Errors
 /// The listener has no local address.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     context: Context,
     access: Access,
     shutdown: CancellationToken,
+    at_once: CancellationToken,
 ) -> io::Result<()> {
-    let listen_addr = listener.local_addr()?;
-    let (header_timeout_ms, shutdown_timeout_ms) =
-        (context.config.server.header_timeout_ms, context.config.server.shutdown_timeout_ms);
-    let sandbox = &context.config.sandbox;
-    let task_peers = TaskPeers::new(sandbox.uid_base, sandbox.uid_count, &context.manifest);
+    let Listeners { tcp, tls, unix } = listeners;
+    let listen_addr = tcp.local_addr()?;
+    let (server, sandbox) = (&context.config.server, &context.config.sandbox);
+    let (header_timeout_ms, shutdown_timeout_ms) = (server.header_timeout_ms, server.shutdown_timeout_ms);
+    let (base, count) = (sandbox.uid_base, sandbox.uid_count);
+    let tcp = Tcp { listener: tcp, tls, task_peers: TaskPeers::new(base, count, &context.manifest) };
+    let unix_peers = TaskPeers::of_unix_socket(base, count, server.allow_tasks, &context.manifest);
+    let unix = unix.map(|listener| Unix { listener, task_peers: unix_peers });
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), growth: Growth::start() };
     let app = Arc::new(routes::app(Arc::new(shared), access));
-    let connections = accept::Connections::new(app, listen_addr, task_peers, Duration::from_millis(header_timeout_ms));
+    let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms), shutdown.clone());
     tracing::debug!(%listen_addr, "serving");
-    connections.accept_until(&listener, &shutdown).await;
-    drop(listener);
-    if tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), connections.drain()).await.is_err() {
-        tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
+    let over_unix = async {
+        if let Some(unix) = unix {
+            connections.accept(unix).await;
+        }
+    };
+    tokio::join!(connections.accept(tcp), over_unix);
+    let drained = connections.drain();
+    tokio::select! {
+        ended = tokio::time::timeout(Duration::from_millis(shutdown_timeout_ms), drained) => if ended.is_err() {
+            tracing::warn!(shutdown_timeout_ms, "requests were still open when the time to end them was over");
+        },
+        () = at_once.cancelled() => tracing::warn!("stopping at once: open requests are cut off"),
     }
     Ok(())
 }

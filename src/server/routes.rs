@@ -15,7 +15,8 @@ use super::metrics::Exposition;
 use super::params::{Follow, Header, TailLines, Wait, WaitFor};
 use super::raw::{RawOutput, Wanted};
 use super::stream::EventStream;
-use super::{Shared, document, events, health, kill, metrics, raw, runtime, status, stream, submit};
+use super::{Shared, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
+use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
@@ -69,6 +70,7 @@ enum Tag {
 
 pub(super) struct Api;
 
+#[expect(clippy::too_many_arguments, reason = "an operation takes each of its parameters as one")]
 #[OpenApi]
 impl Api {
     /// Submit a task
@@ -244,6 +246,16 @@ impl Api {
     )]
     async fn get_runtime_resources(&self, ctx: Ctx<'_>) -> Answer<Json<RuntimeResources>> {
         Ok(Json(runtime::resources(ctx.0).await?))
+    }
+
+    /// Drain the runtime
+    ///
+    /// It accepts and starts no task any more: a submission gets 503, and so does `/readyz`. Running tasks go on; waiting
+    /// ones are kept for the next server or cancelled, and the answer comes when that is done. It answers everything else
+    /// until it is stopped. Asking again changes nothing, but cancels what was kept.
+    #[oai(path = "/api/v1/runtime/drain", method = "post", operation_id = "drain_runtime", tag = "Tag::Runtime")]
+    async fn drain_runtime(&self, ctx: Ctx<'_>, request: Json<DrainRequest>) -> Answer<Json<RuntimeInfo>> {
+        Ok(Json(drain::drain(ctx.0, request.0).await?))
     }
 
     /// Liveness

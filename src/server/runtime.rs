@@ -12,7 +12,8 @@ use crate::ledger::Account;
 
 pub(super) fn info(shared: &Shared) -> RuntimeInfo {
     let context = &shared.context;
-    RuntimeInfo::new(&context.runtime_id, context.started_at, &context.manifest.platform)
+    let draining = context.dispatcher.is_draining();
+    RuntimeInfo::new(&context.runtime_id, context.started_at, draining, &context.manifest.platform)
 }
 
 pub(super) fn capabilities(shared: &Shared) -> CapabilityManifest {

@@ -47,6 +47,9 @@ fn config(data_dir: &std::path::Path) -> Config {
         runtime: config::Runtime { id: None, data_dir: data_dir.to_owned() },
         server: config::Server {
             listen_addr: "127.0.0.1:0".parse().expect("an address"),
+            unix_socket: None,
+            tls_cert_file: None,
+            tls_key_file: None,
             allow_tasks: false,
             max_body_bytes: MAX_BODY_BYTES,
             header_timeout_ms: 300,

@@ -2,7 +2,6 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -106,10 +105,10 @@ impl DataDir {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn announce(&mut self, address: SocketAddr) -> io::Result<()> {
+    pub fn announce(&mut self, url: &str) -> io::Result<()> {
         self.lock.rewind()?;
         self.lock.set_len(0)?;
-        writeln!(self.lock, "pid {}, http://{address}", std::process::id())
+        writeln!(self.lock, "pid {}, {url}", std::process::id())
     }
 }
 
@@ -153,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("data");
         let mut first = DataDir::open(&path).expect("opens");
-        first.announce("127.0.0.1:8080".parse().expect("an address")).expect("writes");
+        first.announce("http://127.0.0.1:8080").expect("writes");
         assert_eq!(entries(&path), ["run", "runtime.lock", "tasks", "trash"]);
         for part in ["", "tasks", "run", "trash"] {
             let mode = fs::metadata(path.join(part)).expect("there").permissions().mode();

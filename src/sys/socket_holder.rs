@@ -14,12 +14,13 @@ pub struct Holders {
 }
 
 impl Holders {
-    /// Whether a process of ours holds the socket of this inode. One in another user namespace does not count, nor one
-    /// whose descriptors we may not see, nor a descriptor that is on its way from one process to another.
+    /// Whether a process of ours holds the socket of this inode: `likely` is looked at first. One in another user
+    /// namespace does not count, nor one whose descriptors we may not see, nor a descriptor that is on its way from one
+    /// process to another.
     ///
     /// # Errors
     /// `/proc` cannot be read.
-    pub fn has_one_of_ours(&self, inode: u32) -> io::Result<bool> {
+    pub fn has_one_of_ours(&self, inode: u32, likely: Option<u32>) -> io::Result<bool> {
         let own_uid = fs::metadata("/proc/self")?.uid();
         let own_namespace = fs::read_link("/proc/self/ns/user")?;
         let link = PathBuf::from(format!("socket:[{inode}]"));
@@ -29,7 +30,7 @@ impl Holders {
             is_in(&process, &own_namespace) && has_link(&process, &link) && is_in(&process, &own_namespace)
         };
         let last = self.last.load(Ordering::Relaxed);
-        if last != 0 && holds(last) {
+        if likely.is_some_and(holds) || (last != 0 && holds(last)) {
             return Ok(true);
         }
         for entry in fs::read_dir("/proc")? {

@@ -81,6 +81,13 @@ impl Outcome {
         Self::never_started(Ended::Cancelled, TaskErrorCode::Cancelled, "cancelled before it started", now)
     }
 
+    /// What a waiting task looks like whose runtime was drained.
+    #[must_use]
+    pub fn drained(now: Timestamp) -> Self {
+        let message = "cancelled before it started: the runtime was drained";
+        Self::never_started(Ended::Cancelled, TaskErrorCode::Cancelled, message, now)
+    }
+
     /// What a waiting task looks like that this runtime can no longer start.
     #[must_use]
     pub fn rejected(reason: &str, now: Timestamp) -> Self {

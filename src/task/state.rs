@@ -4,7 +4,7 @@
 //! ```text
 //! submit ─▶ queued ─launch─▶ launching ─start─▶ running ─finish─▶ ended (success | failed | cancelled)
 //!              │  ◀─requeue──────┘ └──────finish───────────────────▶
-//!              └─cancel, reject───────────────────────────────────▶
+//!              └─cancel, drain, reject────────────────────────────▶
 //! ```
 //! On the wire `queued` and `launching` are both `accepted`: a launch that is committed may still turn out never
 //! to have happened (the machine or the launcher died first) and then goes back to the queue.
@@ -322,6 +322,15 @@ impl Task {
         }
         let now = now.max(self.progress.updated_at);
         Ok(self.end(Outcome::cancelled_while_waiting(now), None, events))
+    }
+
+    /// Ends a waiting task because the runtime is drained. Nobody asked for the end of this one.
+    ///
+    /// # Errors
+    /// The task is not queued.
+    pub fn drain(&self, now: Timestamp) -> Result<Transition, IllegalTransition> {
+        let State::Queued = self.progress.state else { return Err(self.illegal("be drained")) };
+        Ok(self.end(Outcome::drained(now.max(self.progress.updated_at)), None, Vec::new()))
     }
 
     /// Ends a waiting task that can never start on this runtime any more.

@@ -1,11 +1,14 @@
 //! Crashes, restarts, drains: what survives what.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Server, eventually, is_alive, sh, shims_of, signal};
+use crate::support::{Server, deadline, eventually, is_alive, sh, shims_of, signal};
+use crate::transport::client;
 
 /// A task that runs until the file `go` is in its workspace, then writes and exits with `code`.
 fn gated(code: i32) -> String {
@@ -142,6 +145,80 @@ fn a_drain_starts_nothing_ends_well_and_loses_nothing() {
     open_gate(&server, &running);
     assert_eq!(server.wait(&running)["exit_code"], 5);
     assert_eq!(server.wait(&waiting)["stdout"], "late\n");
+}
+
+/// One running task and two that wait.
+fn crowded() -> (Server, String, [String; 2]) {
+    let server = Server::with_flags(&["--max-running-tasks", "1"]);
+    let running = server.submit_sh(&gated(7));
+    server.until_output(&running, "begun");
+    let waiting = [server.submit_sh("echo late"), server.submit_sh("echo later")];
+    (server, running, waiting)
+}
+
+#[test]
+fn a_drained_server_answers_starts_nothing_and_keeps_what_waits_for_the_next() {
+    let (mut server, running, waiting) = crowded();
+    let drained = client(&["drain", "--server", &server.url]);
+    assert_eq!(drained.status.code(), Some(0), "{drained:?}");
+    assert!(String::from_utf8_lossy(&drained.stdout).contains("\"draining\":true"), "{drained:?}");
+    let refused = server.post("/api/v1/tasks", &sh("true"));
+    assert_eq!((refused.status, refused.code()), (503, "unavailable"), "{refused:?}");
+    assert_eq!(server.get("/readyz").status, 503);
+    assert_eq!(server.get("/healthz").status, 200);
+    open_gate(&server, &running);
+    assert_eq!(server.wait(&running)["exit_code"], 7);
+    // The place is free, and nobody takes it.
+    assert_eq!(server.resources()["reserved"]["task_slots"], 0);
+    assert_eq!(server.status(&waiting[0])["status"], "accepted");
+    server.kill(&waiting[1], None);
+    assert_eq!(server.wait(&waiting[1])["status"], "cancelled");
+    assert_eq!(server.post("/api/v1/runtime/drain", &json!({})).body["draining"], true);
+    assert_eq!(server.stop(), Some(0));
+    server.restart();
+    assert_eq!(server.get("/api/v1/runtime/info").body["draining"], false);
+    assert_eq!(server.wait(&waiting[0])["stdout"], "late\n");
+}
+
+#[test]
+fn a_drain_that_cancels_is_answered_when_nothing_waits_any_more() {
+    let (mut server, running, waiting) = crowded();
+    let drained = server.post("/api/v1/runtime/drain", &json!({"waiting": "cancel"}));
+    assert_eq!((drained.status, &drained.body["draining"]), (200, &json!(true)), "{drained:?}");
+    for id in &waiting {
+        let status = server.status(id);
+        assert_eq!(status["status"], "cancelled", "{status}");
+        assert_eq!(status["error"]["message"], "cancelled before it started: the runtime was drained");
+        assert!(server.task_dir(id).join("result.json").exists());
+        assert_eq!(server.event_types(id), ["submitted", "accepted", "planned", "cancelled"]);
+    }
+    assert_eq!(server.status(&running)["status"], "running");
+    assert_eq!(server.resources()["accepted_waiting_tasks"], 0);
+    server.crash();
+    server.restart();
+    assert_eq!(server.status(&waiting[0])["status"], "cancelled");
+    open_gate(&server, &running);
+    assert_eq!(server.wait(&running)["exit_code"], 7);
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(config.path(), "server:\n  shutdown_timeout_ms: 3600000\n").expect("written");
+    let mut server = Server::with_flags(&["--config", &config.path().to_string_lossy()]);
+    // A request whose body never comes.
+    let mut open = TcpStream::connect(server.url.trim_start_matches("http://")).expect("connects");
+    let head = "POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    open.write_all(format!("{head}content-length: 9\r\nexpect: 100-continue\r\n\r\n").as_bytes()).expect("sends");
+    open.set_read_timeout(Some(deadline())).expect("set");
+    let mut told = [0; 12];
+    open.read_exact(&mut told).expect("an answer");
+    assert_eq!(&told, b"HTTP/1.1 100", "the server reads on");
+    signal(server.pid(), Signal::SIGTERM);
+    eventually("the first signal was taken", || server.log().contains("SIGTERM: draining").then_some(()));
+    assert!(is_alive(server.pid()), "the request is open");
+    assert_eq!(server.stop(), Some(0));
+    assert!(server.log().contains("stopping at once"), "{}", server.log());
 }
 
 #[test]

@@ -19,3 +19,5 @@ mod sandbox;
 mod stream;
 mod support;
 mod tasks;
+mod tls;
+mod transport;

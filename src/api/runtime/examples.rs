@@ -16,6 +16,7 @@ impl Example for RuntimeInfo {
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: Timestamp::from_millis(1_760_000_000_000),
             snapshot_version: SNAPSHOT_VERSION.into(),
+            draining: false,
             platform: Platform::example(),
         }
     }
@@ -32,6 +33,7 @@ impl Example for RuntimeConfig {
         Self {
             runtime_id: RUNTIME_ID.into(),
             listen_addr: "127.0.0.1:8080".into(),
+            unix_socket: Some("/run/execgo-runtime/api.sock".into()),
             data_dir: "/var/lib/execgo-runtime".into(),
             max_running_tasks: 4,
             max_queued_tasks: 128,

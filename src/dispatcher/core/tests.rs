@@ -384,3 +384,26 @@ fn sorted(f: &Fixture) -> (BTreeMap<TaskId, (Task, bool)>, Vec<TaskId>) {
     let live = f.core.live.iter().map(|(id, l)| (id.clone(), (l.task.clone(), l.ending.is_some()))).collect();
     (live, f.core.resources().active.into_iter().map(|a| a.task_id).collect())
 }
+
+#[test]
+fn a_drain_cancels_what_waits_a_few_at_a_time_and_says_when_nothing_is_left() {
+    let mut f = fixture(1);
+    f.run(vec![submit("runs"), submit("b"), submit("c"), submit("d")]);
+    f.core.draining = true;
+    let cancel = |f: &mut Fixture| {
+        let turn = f.core.cancel_waiting(2, &f.shelf, at(1200));
+        f.check_ledger();
+        turn.map(|turn| names(&turn))
+    };
+    assert_eq!(cancel(&mut f), Some(vec!["write result", "write result"]));
+    assert_eq!(cancel(&mut f), Some(vec![]), "their files come first");
+    assert_eq!(f.run(vec![written("b")]), ["ended"]);
+    assert_eq!(cancel(&mut f), Some(vec![]));
+    assert_eq!(f.run(vec![written("c")]), ["ended"]);
+    assert_eq!(f.shelf.tasks[&id("c")].status(), Status::Cancelled);
+    assert_eq!(cancel(&mut f), Some(vec!["write result"]));
+    assert_eq!(f.run(vec![written("d")]), ["ended"]);
+    assert_eq!(cancel(&mut f), None);
+    assert_eq!(f.run(vec![submit("e")]), ["refused"]);
+    assert_eq!(f.core.resources().active.len(), 1, "what runs goes on");
+}

@@ -28,7 +28,7 @@ const TOO_OFTEN: Failure = ("429", "The token has a rate, and this is more; try 
 const BEHIND_THE_END: Failure =
     ("416", "The range begins behind the end; `Content-Range` and `details` say how much there is.");
 const INTERNAL: Failure = ("500", "A fault of the runtime; its log has the `x-request-id`.");
-const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is shutting down, or its store is gone.");
+const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is being drained, or its store is gone.");
 
 /// All failures of an operation.
 ///
@@ -49,6 +49,7 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => {
             &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL]
         }
+        "drain_runtime" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_runtime_resources" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_readiness" => &[FROM_TASK, INTERNAL, UNAVAILABLE],
         "get_liveness" => &[FROM_TASK, INTERNAL],

@@ -37,6 +37,8 @@ const NEEDS: &[Line] = &[
     ("GET", "/api/v1/runtime/capabilities", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/config", Some((Role::Read, true))),
     ("GET", "/api/v1/runtime/resources", Some((Role::Read, true))),
+    // The last: nothing is accepted any more behind it.
+    ("POST", "/api/v1/runtime/drain", Some((Role::Admin, true))),
 ];
 
 fn secret(role: Role, tenant: Option<&str>) -> String {
@@ -111,7 +113,11 @@ async fn the_matrix_holds() {
 async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>), owner: Option<&str>) {
     let (method, template, need) = need;
     let path = template.replace("{task_id}", &task_of(owner));
-    let body = if *template == "/api/v1/tasks" { command(json!({})) } else { String::new() };
+    let body = match *template {
+        "/api/v1/tasks" => command(json!({})),
+        "/api/v1/runtime/drain" => "{}".to_owned(),
+        _ => String::new(),
+    };
     let answer = ask(server, &secret(role, tenant), method, &path, &body).await;
     let is_hidden = template.contains("{task_id}") && tenant.is_some() && tenant != owner;
     let expected = match need {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{MAX_BODY_BYTES, command, context};
 use crate::dispatcher::testing::{Fake, Rules};
 use crate::ledger::Capacity;
-use crate::server::{Access, serve};
+use crate::server::{Access, Listeners, serve};
 use crate::task::TaskId;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -32,7 +32,8 @@ async fn live(listen: &str, rules: Rules) -> Live {
     let shutdown = CancellationToken::new();
     let context = context(dir.path(), &fake);
     let access = Access::new(&context.config.access, "").expect("no tokens");
-    let served = tokio::spawn(serve(listener, context, access, shutdown.clone()));
+    let listeners = Listeners { tcp: listener, tls: None, unix: None };
+    let served = tokio::spawn(serve(listeners, context, access, shutdown.clone(), CancellationToken::new()));
     Live { dir, fake, addr, shutdown, served }
 }
 

@@ -264,6 +264,32 @@ async fn the_runtime_describes_itself() {
 }
 
 #[tokio::test]
+async fn a_drained_runtime_accepts_nothing_and_says_so() {
+    let server = Server::new();
+    let drain = "/api/v1/runtime/drain";
+    let waiting = server.accept("waiting").await;
+    assert_eq!(server.get("/api/v1/runtime/info").await.json()["draining"], false);
+    for wrong in [r#"{"waiting": "stop"}"#, r#"{"waiting": 1}"#, r#"{"wait": "keep"}"#, "[]", ""] {
+        assert_eq!(server.post(drain, wrong).await.fault().0, 400, "{wrong}");
+    }
+    assert_eq!(server.get("/readyz").await.status, 200, "what is refused changes nothing");
+    for body in ["{}", r#"{"waiting": null}"#, r#"{"waiting": "keep"}"#] {
+        let answer = server.post(drain, body).await;
+        assert_eq!(answer.json(), server.get("/api/v1/runtime/info").await.json());
+        assert_eq!(answer.json()["draining"], true);
+    }
+    let (status, code, message) = server.submit(command(json!({}))).await.fault();
+    assert_eq!((status, code.as_str(), message.as_str()), (503, "unavailable", "the runtime is being drained"));
+    assert_eq!(server.get("/readyz").await.fault().0, 503);
+    let path = format!("/api/v1/tasks/{waiting}");
+    assert_eq!(server.get(&path).await.json()["status"], "accepted");
+    assert_eq!(server.post(drain, r#"{"waiting": "cancel"}"#).await.status, 200);
+    let ended = server.get(&path).await.json();
+    assert_eq!(ended["status"], "cancelled");
+    assert_eq!(ended["error"]["message"], "cancelled before it started: the runtime was drained");
+}
+
+#[tokio::test]
 async fn the_resources_add_up() {
     let server = Server::new();
     let tenant = json!({"limits": {"memory_bytes": 1024}, "control_context": {"tenant": "acme"}, "task_id": "t"});

@@ -15,11 +15,12 @@ enum Step {
     TimeOut,
     RequestKill,
     Cancel,
+    Drain,
     Reject,
     Finish,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::Launch,
     Step::Requeue,
     Step::Start,
@@ -27,6 +28,7 @@ const STEPS: [Step; 9] = [
     Step::TimeOut,
     Step::RequestKill,
     Step::Cancel,
+    Step::Drain,
     Step::Reject,
     Step::Finish,
 ];
@@ -41,6 +43,7 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
         Step::TimeOut => task.time_out(at(now)),
         Step::RequestKill => task.request_kill(at(now)),
         Step::Cancel => task.cancel(at(now)).map(Some),
+        Step::Drain => task.drain(at(now)).map(Some),
         Step::Reject => task.reject("too small", at(now)).map(Some),
         Step::Finish => task.finish(&exit(0)).map(Some),
     }
@@ -57,7 +60,7 @@ fn in_each_state() -> [(&'static str, Task); 4] {
 #[test]
 fn each_state_allows_exactly_these_steps() {
     let allowed = |state: &str, step: Step| match step {
-        Step::Launch | Step::Cancel | Step::Reject => state == "queued",
+        Step::Launch | Step::Cancel | Step::Drain | Step::Reject => state == "queued",
         Step::Requeue | Step::Start => state == "launching",
         Step::Adopt | Step::TimeOut => state == "running",
         Step::RequestKill | Step::Finish => state == "launching" || state == "running",
