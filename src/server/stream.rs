@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use poem::http::{StatusCode, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
@@ -261,9 +261,16 @@ impl IntoResponse for EventStream {
     }
 }
 
+/// One event, as its reader sees it. OpenAPI 3.0 has no word for a stream of them.
+fn event() -> MetaSchemaRef {
+    let text = || MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+    let properties = ["id", "event", "data"].map(|field| (field, text())).into();
+    MetaSchemaRef::Inline(Box::new(MetaSchema { properties, ..MetaSchema::new("object") }))
+}
+
 impl ApiResponse for EventStream {
     fn meta() -> MetaResponses {
-        let content = vec![MetaMediaType { content_type: EVENT_STREAM, schema: String::schema_ref() }];
+        let content = vec![MetaMediaType { content_type: EVENT_STREAM, schema: event() }];
         let ok = MetaResponse { description: "", status: Some(200), status_range: None, content, headers: Vec::new() };
         let nothing = MetaResponse {
             description: "`Last-Event-ID` is that of the event `end`: there is no more.",

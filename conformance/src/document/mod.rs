@@ -3,6 +3,7 @@
 
 mod compare;
 mod dialect;
+mod events;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::client::{Client, Exchange};
 
 pub use compare::differences;
 
+/// Its schema is that of one event.
+const EVENT_STREAM: &str = "text/event-stream";
 const LIVE: &str = "/openapi.json";
 /// Of a body that is not as its schema says; the first ones tell it.
 const MAX_SCHEMA_FAULTS: usize = 3;
@@ -185,14 +188,18 @@ impl Document {
             let kinds = content.keys().cloned().collect::<Vec<_>>().join(" or ");
             return vec![format!("the content type is {kinds}, not {:?}", exchange.content_type)];
         };
-        let text = json!(exchange.text);
         let is_json = kind.starts_with("application/json");
         if is_json && serde_json::from_str::<Value>(&exchange.text).is_err() {
             return vec!["the body is JSON".to_owned()];
         }
         let Ok(validator) = self.compile(&media["schema"]) else { return Vec::new() };
-        let body = if is_json { &exchange.body } else { &text };
-        validator.iter_errors(body).take(MAX_SCHEMA_FAULTS).map(|error| in_words(&error)).collect()
+        let bodies = match kind.as_str() {
+            _ if is_json => vec![exchange.body.clone()],
+            EVENT_STREAM => events::read(&exchange.text),
+            _ => vec![json!(exchange.text)],
+        };
+        let errors = bodies.iter().flat_map(|body| validator.iter_errors(body));
+        errors.take(MAX_SCHEMA_FAULTS).map(|error| in_words(&error)).collect()
     }
 
     fn header_faults(&self, answer: &Value, exchange: &Exchange) -> Vec<String> {
