@@ -114,6 +114,10 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub disable_cgroup: Option<String>,
 
+    /// How many sandboxes are prepared before a task needs them, 0 for none [default: 2]
+    #[arg(long, value_name = "N")]
+    pub warm_sandboxes: Option<String>,
+
     /// Memory that running tasks may reserve together, in bytes [default: not counted]
     #[arg(long, value_name = "BYTES")]
     pub capacity_memory_bytes: Option<String>,
@@ -149,7 +153,7 @@ impl Flags {
         (layers, faults)
     }
 
-    fn single_values(&self) -> [(&'static str, &Option<String>); 26] {
+    fn single_values(&self) -> [(&'static str, &Option<String>); 27] {
         let Self {
             files: _,
             listen_addr,
@@ -176,6 +180,7 @@ impl Flags {
             disable_landlock,
             disable_seccomp,
             disable_cgroup,
+            warm_sandboxes,
             capacity_memory_bytes,
             capacity_pids,
             tenant_quotas: _,
@@ -205,6 +210,7 @@ impl Flags {
             ("capability.disable_landlock", disable_landlock),
             ("capability.disable_seccomp", disable_seccomp),
             ("capability.disable_cgroup", disable_cgroup),
+            ("sandbox.warm_sandboxes", warm_sandboxes),
             ("ledger.memory_bytes", capacity_memory_bytes),
             ("ledger.pids", capacity_pids),
         ]

@@ -99,7 +99,7 @@ pub const KEYS: &[Key] = &[
     key("capability.cgroup_root", Kind::AbsolutePath).flag("--cgroup-root"),
     key("sandbox.uid_base", number(1_000, 2_000_000_000)),
     key("sandbox.uid_count", number(2, 2_000_000_000)),
-    key("sandbox.warm_sandboxes", number(0, 64)),
+    key("sandbox.warm_sandboxes", number(0, 64)).flag("--warm-sandboxes"),
     key("log.filter", Kind::LogFilter),
     key("log.format", Kind::Choice(&["text", "json"])),
 ];

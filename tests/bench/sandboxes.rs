@@ -1,5 +1,5 @@
 //! `linux_sandbox` through the API, every layer demanded: cold, which makes each sandbox when its task starts, and warm,
-//! which has made it before, where this build does so.
+//! which has made it before.
 
 use serde_json::{Value, json};
 
@@ -12,19 +12,18 @@ use crate::sample::{Sample, Series};
 use crate::server::{Server, Site};
 
 const FLAGS: [&str; 4] = ["--max-running-tasks", "8", "--max-queued-tasks", "10000"];
-const WARM: &str = "--sandbox-warm-sandboxes";
+const WARM: &str = "--warm-sandboxes";
 const MANY: usize = 32;
 
 #[derive(Debug)]
 pub struct Sandboxes {
     /// As it is by default.
     server: Server,
-    /// Where the other keeps warm ones.
-    cold_server: Option<Server>,
+    cold_server: Server,
     /// `None`: there can be no such sandbox here.
     task: Option<Value>,
     has_cgroup: bool,
-    one: Series,
+    warm: Series,
     cold: Series,
     many: Series,
 }
@@ -40,10 +39,9 @@ impl Sandboxes {
         let is_possible = |task: &Value| server.connect().ask(&submit(task)).status == 200;
         let has_cgroup = is_possible(&limited);
         let task = if has_cgroup { Some(limited) } else { Some(task).filter(is_possible) };
-        let keeps_warm = task.is_some() && Site::knows(WARM);
-        let cold_server = keeps_warm.then(|| site.start(&[&FLAGS[..], &[WARM, "0"]].concat()));
-        let [one, cold, many] = Default::default();
-        Self { server, cold_server, task, has_cgroup, one, cold, many }
+        let cold_server = site.start(&[&FLAGS[..], &[WARM, "0"]].concat());
+        let [warm, cold, many] = Default::default();
+        Self { server, cold_server, task, has_cgroup, warm, cold, many }
     }
 
     fn clients(server: &Server, number: usize, task: &Value, window: Window) -> Sample {
@@ -54,12 +52,10 @@ impl Sandboxes {
 impl Part for Sandboxes {
     fn round(&mut self, window: Window) {
         let Some(task) = &self.task else { return };
-        if let Some(server) = &self.cold_server {
-            self.cold.add(Self::clients(server, 1, task, window));
-        }
+        self.cold.add(Self::clients(&self.cold_server, 1, task, window));
         // What is warm is there again.
         run(&mut self.server.connect(), task);
-        self.one.add(Self::clients(&self.server, 1, task, window));
+        self.warm.add(Self::clients(&self.server, 1, task, window));
         self.many.add(Self::clients(&self.server, MANY, task, window));
     }
 
@@ -73,18 +69,11 @@ impl Part for Sandboxes {
             report.note("without limits of memory and processes: no cgroups can be had here");
         }
         let in_spawns = |series: &Series| ms(series.median()) / limit.spawn_ms;
-        let (cold, warm) = match self.cold_server {
-            Some(_) => (&self.cold, Some(&self.one)),
-            None => (&self.one, None),
-        };
-        report.row("1 client, cold", cold, Item::Process, limit);
-        match warm {
-            Some(warm) => report.row("1 client, warm", warm, Item::Process, limit),
-            None => report.note("this build keeps no warm sandboxes"),
-        }
+        report.row("1 client, cold", &self.cold, Item::Process, limit);
+        report.row("1 client, warm", &self.warm, Item::Process, limit);
         report.row("32 clients", &self.many, Item::Process, limit);
-        report.must("sandbox, 1 client, cold: median in spawns", AtMost(9.0), in_spawns(cold));
-        report.must("sandbox, 1 client, warm: median in spawns", AtMost(5.0), warm.map(in_spawns));
+        report.must("sandbox, 1 client, cold: median in spawns", AtMost(9.0), in_spawns(&self.cold));
+        report.must("sandbox, 1 client, warm: median in spawns", AtMost(5.0), in_spawns(&self.warm));
         let of_limit = self.many.rate() / limit.per_second;
         report.must("sandbox, 32 clients, of the machine's limit", AtLeast(0.25), of_limit);
     }

@@ -58,12 +58,6 @@ impl Site {
         server.start();
         server
     }
-
-    /// Whether `serve` of this build has this flag.
-    pub fn knows(flag: &str) -> bool {
-        let help = Command::new(BINARY).args(["serve", "--help"]).output().expect("it starts");
-        String::from_utf8_lossy(&help.stdout).split_whitespace().any(|word| word.split(['=', '[']).next() == Some(flag))
-    }
 }
 
 impl Server {
