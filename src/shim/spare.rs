@@ -17,7 +17,7 @@ pub const MESSAGE_BYTES: usize = 16 << 10;
 
 /// Waits for a task on `line`: one message, the request as the server has sent it, with a copy of the lock and, if there
 /// is one for it, a network. With a shape it begins a sandbox before that. Returns the exit code: 0 when it carried its
-/// task out, or when launcher or sandbox have gone without one.
+/// task out, and only then, for the launcher takes the end of such a task for told.
 #[must_use]
 pub fn wait(
     single: &SingleThreaded,
@@ -38,15 +38,15 @@ pub fn wait(
     let pidfd = warm.as_ref().map(|warm| Interest::read(warm.pidfd()));
     // Every signal is blocked, so nothing else ends the wait.
     let Ok([given, ended]) = poll::poll([Some(Interest::read(line.as_fd())), pidfd], None) else { return 1 };
-    if !given.read {
-        return 0;
+    // The sandbox has ended: there will be no task, unless it was given in this moment.
+    if !given.read && socket::refuse_more(line.as_fd()).is_err() {
+        return 1;
     }
     // Without the sandbox the task gets one in the other way.
     let warm = warm.filter(|_| !ended.read);
     let (length, mut descriptors) = match socket::take_over(line.as_fd(), &mut message) {
         Ok((Received::Message(length), descriptors)) => (length, descriptors.into_iter()),
-        Ok((Received::End, _)) => return 0,
-        Ok((Received::Cut, _)) | Err(_) => return 1,
+        Ok((Received::End | Received::Cut, _)) | Err(_) => return 1,
     };
     drop(line);
     let message = &message[..length];

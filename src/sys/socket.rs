@@ -78,6 +78,15 @@ pub fn hand_over(socket: BorrowedFd<'_>, message: &[u8], descriptors: &[Borrowed
     Ok(retry_on_intr(|| sendmsg(socket, &[IoSlice::new(message)], &mut control, flags)).map(|_| ())?)
 }
 
+/// From now on the other side can send nothing more (`EPIPE`); what it has sent can be received still (shutdown(2),
+/// unix(7)).
+///
+/// # Errors
+/// `ENOTCONN`.
+pub fn refuse_more(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Read)?)
+}
+
 /// As [`receive`], waiting, with the descriptors that came along, close-on-exec.
 ///
 /// # Errors
@@ -165,5 +174,17 @@ mod tests {
         );
         let gone = send(there.as_fd(), b"x", Blocking::Yes).expect_err("nobody there");
         assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_was_sent_before_more_was_refused_is_received_and_nothing_else() {
+        let (ours, theirs) = pair().expect("a pair");
+        hand_over(theirs.as_fd(), b"before", &[]).expect("sent");
+        refuse_more(ours.as_fd()).expect("refused");
+        assert!(hand_over(theirs.as_fd(), b"after", &[]).is_err());
+        let mut buffer = [0; 16];
+        let (received, _) = take_over(ours.as_fd(), &mut buffer).expect("received");
+        assert_eq!((received, &buffer[..6]), (Received::Message(6), &b"before"[..]));
+        assert_eq!(take_over(ours.as_fd(), &mut buffer).expect("received").0, Received::End);
     }
 }
