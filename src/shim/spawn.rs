@@ -248,10 +248,14 @@ impl Command {
     pub fn take_launched(&mut self) -> io::Result<Launched> {
         let Some(sync) = &self.sync else { return Ok(Launched::Pending) };
         let mut message = [0; FAILURE_BYTES];
-        let launched = match socket::receive(sync.as_fd(), &mut message, Blocking::No) {
+        let mut receive = || socket::receive(sync.as_fd(), &mut message, Blocking::No);
+        let received = match receive() {
+            // The child died with our go unread. That is told once, and before what it had to say.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => receive(),
+            received => received,
+        };
+        let launched = match received {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Launched::Pending),
-            // The child died with our go unread.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Launched::Execed,
             Err(error) => return Err(error),
             Ok(Received::End) => Launched::Execed,
             Ok(Received::Message(length)) => Launched::Failed(told_failure(&message[..length])),
