@@ -108,6 +108,8 @@ impl Spares {
     /// What was begun is no longer what a sandbox of now is, and keeps from the host what it has unmounted.
     pub fn on_changes(&mut self) {
         self.ready.retain(|spare| spare.shape.is_none());
+        // Others take their places, when the mounting is over.
+        self.refill_at = Some(monotonic_ms().saturating_add(AFTER_LAUNCH_MS));
     }
 
     /// Milliseconds until something is to be done, if there is something.
