@@ -9,13 +9,62 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use crate::task::InvalidField;
+use crate::task::validate::MAX_INTEGER;
 
 /// Longest wait of one request.
 pub(super) const MAX_WAIT_MS: u64 = 600_000;
 
+/// A parameter of the query, or what holds without it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Query<T>(pub(super) T);
+
+/// What such a parameter may be.
+pub(super) trait Parameter: Default {
+    fn schema() -> MetaSchema;
+
+    /// `name` is that of the parameter, for the message.
+    fn parse(name: &str, raw: &str) -> Result<Self, InvalidField>;
+}
+
+impl<'a, T: Parameter> ApiExtractor<'a> for Query<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Inline(Box::new(T::schema())))
+    }
+
+    /// Whether the parameter stands there twice is looked at elsewhere.
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let given = query.iter().find(|(name, _)| name == options.name);
+        let parsed = given.map(|(name, raw)| T::parse(name, raw)).transpose().map_err(Fault::from)?;
+        Ok(Self(parsed.unwrap_or_default()))
+    }
+}
+
 /// `?wait_ms=N`: how long a status request may wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wait(pub(super) Duration);
+
+impl Parameter for Wait {
+    fn schema() -> MetaSchema {
+        integer(MAX_WAIT_MS)
+    }
+
+    fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
+        whole_number(name, raw, MAX_WAIT_MS).map(Duration::from_millis).map(Self)
+    }
+}
 
 /// `?wait_for=…`: what a status request waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,39 +79,20 @@ pub(super) enum WaitFor {
 impl WaitFor {
     pub(super) const ALL: [(&'static str, Self); 4] =
         [("terminal", Self::Terminal), ("started", Self::Started), ("output", Self::Output), ("change", Self::Change)];
-
-    fn parse(raw: &str) -> Result<Self, InvalidField> {
-        let known = Self::ALL.iter().find(|(name, _)| *name == raw);
-        known.map(|(_, wait_for)| *wait_for).ok_or_else(|| {
-            let allowed = Self::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
-            InvalidField::new("wait_for", format!("must be one of {allowed}, not {:?}", shown(raw)))
-        })
-    }
 }
 
-impl<'a> ApiExtractor<'a> for WaitFor {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
+impl Parameter for WaitFor {
+    fn schema() -> MetaSchema {
         let words = Self::ALL.iter().map(|(name, _)| Value::from(*name)).collect();
-        let default = Some(Value::from("terminal"));
-        let schema = MetaSchema { enum_items: words, default, ..MetaSchema::new("string") };
-        Some(MetaSchemaRef::Inline(Box::new(schema)))
+        MetaSchema { enum_items: words, default: Some(Value::from("terminal")), ..MetaSchema::new("string") }
     }
 
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> Result<Self> {
-        let given = in_query(request, options.name);
-        Ok(given.map(|raw| Self::parse(&raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
+    fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
+        let known = Self::ALL.iter().find(|(word, _)| *word == raw);
+        known.map(|(_, wait_for)| *wait_for).ok_or_else(|| {
+            let allowed = Self::ALL.map(|(word, _)| format!("`{word}`")).join(", ");
+            InvalidField::new(name, format!("must be one of {allowed}, not {:?}", shown(raw)))
+        })
     }
 }
 
@@ -70,29 +100,13 @@ impl<'a> ApiExtractor<'a> for WaitFor {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TailLines(pub(super) Option<u64>);
 
-/// The greatest integer that every JSON client holds exactly; as of limits.
-const MOST: u64 = (1 << 53) - 1;
-
-impl<'a> ApiExtractor<'a> for TailLines {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
+impl Parameter for TailLines {
+    fn schema() -> MetaSchema {
+        integer(MAX_INTEGER)
     }
 
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(integer(MOST))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> Result<Self> {
-        let given = in_query(request, options.name);
-        Ok(Self(given.map(|raw| whole_number(options.name, &raw, MOST)).transpose().map_err(Fault::from)?))
+    fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
+        whole_number(name, raw, MAX_INTEGER).map(Some).map(Self)
     }
 }
 
@@ -100,47 +114,22 @@ impl<'a> ApiExtractor<'a> for TailLines {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Follow(pub(super) bool);
 
-impl Follow {
-    fn parse(raw: &str) -> Result<Self, InvalidField> {
+impl Parameter for Follow {
+    fn schema() -> MetaSchema {
+        MetaSchema { default: Some(Value::from(false)), ..MetaSchema::new("boolean") }
+    }
+
+    fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
         match raw {
             "true" => Ok(Self(true)),
             "false" => Ok(Self(false)),
-            _ => Err(InvalidField::new("follow", format!("must be `true` or `false`, not {:?}", shown(raw)))),
+            _ => Err(InvalidField::new(name, format!("must be `true` or `false`, not {:?}", shown(raw)))),
         }
     }
 }
 
-impl<'a> ApiExtractor<'a> for Follow {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        let schema = MetaSchema { default: Some(Value::from(false)), ..MetaSchema::new("boolean") };
-        Some(MetaSchemaRef::Inline(Box::new(schema)))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> Result<Self> {
-        let given = in_query(request, options.name);
-        Ok(given.map(|raw| Self::parse(&raw)).transpose().map_err(Fault::from)?.unwrap_or_default())
-    }
-}
-
-fn integer(maximum: u64) -> MetaSchemaRef {
-    let schema = MetaSchema {
-        minimum: Some(0.),
-        maximum: Some(maximum as f64),
-        ..MetaSchema::new_with_format("integer", "int64")
-    };
-    MetaSchemaRef::Inline(Box::new(schema))
+fn integer(maximum: u64) -> MetaSchema {
+    MetaSchema { minimum: Some(0.), maximum: Some(maximum as f64), ..MetaSchema::new_with_format("integer", "int64") }
 }
 
 /// Of digits alone: `u64::from_str` takes a sign, JSON Schema's `integer` in a query does not need one.
@@ -151,39 +140,9 @@ fn whole_number(name: &str, raw: &str, maximum: u64) -> Result<u64, InvalidField
     number.ok_or_else(|| InvalidField::new(name, message()))
 }
 
-/// The value of a query parameter. Whether it stands there twice is looked at elsewhere.
-fn in_query(request: &Request, name: &str) -> Option<String> {
-    let query: Vec<(String, String)> = request.params().unwrap_or_default();
-    query.into_iter().find(|(given, _)| given == name).map(|(_, raw)| raw)
-}
-
 /// What a message shows of a value that a client sent.
 fn shown(raw: &str) -> String {
     raw.chars().take(80).collect()
-}
-
-impl<'a> ApiExtractor<'a> for Wait {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(integer(MAX_WAIT_MS))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> Result<Self> {
-        let given = in_query(request, options.name);
-        let millis = given.map(|raw| whole_number(options.name, &raw, MAX_WAIT_MS)).transpose().map_err(Fault::from)?;
-        Ok(Self(Duration::from_millis(millis.unwrap_or_default())))
-    }
 }
 
 /// A header that may be there: the `x-execgo-owner` of a kill, `Range` and `If-Range` of output, the

@@ -20,6 +20,7 @@ use super::tap::Tap;
 use crate::dispatcher::Subscription;
 use crate::output;
 use crate::task::exit::OutputStream;
+use crate::task::validate::MAX_INTEGER;
 use crate::task::{InvalidField, Task};
 
 const BYTES: &str = "application/octet-stream";
@@ -27,8 +28,8 @@ const BYTES: &str = "application/octet-stream";
 pub(super) const OFFSET: &str = "x-execgo-offset";
 /// Of one client there are about three in memory when it does not read.
 const PIECE: usize = 32 * 1024;
-/// For the end of what is still growing (RFC 8673): larger than any log, and exact in JSON and JavaScript.
-const VERY_LARGE: u64 = (1 << 53) - 1;
+/// For the end of what is still growing (RFC 8673): larger than any log.
+const VERY_LARGE: u64 = MAX_INTEGER;
 
 /// What a client asks for.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::body::{Json, NoFields};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
-use super::params::{Follow, Header, TailLines, Wait, WaitFor};
+use super::params::{Follow, Header, Query, TailLines, Wait, WaitFor};
 use super::raw::{RawOutput, Wanted};
 use super::stream::EventStream;
 use super::{Shared, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
@@ -98,11 +98,11 @@ impl Api {
         /// The name of the task.
         task_id: Path<String>,
         /// How many milliseconds to wait at most.
-        wait_ms: Wait,
+        wait_ms: Query<Wait>,
         /// What to wait for, besides the end of the task: its start, more output than there is now, or any change.
-        wait_for: WaitFor,
+        wait_for: Query<WaitFor>,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0, wait_for).await?))
+        Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0.0, wait_for.0).await?))
     }
 
     /// End a task
@@ -151,9 +151,9 @@ impl Api {
         /// The name of the task.
         task_id: Path<String>,
         /// Begin with the last lines that are there, so many of them; not together with `Range`.
-        tail_lines: TailLines,
+        tail_lines: Query<TailLines>,
         /// Go on as the task writes.
-        follow: Follow,
+        follow: Query<Follow>,
         /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
         #[oai(name = "Range")]
         range: Header,
@@ -162,7 +162,7 @@ impl Api {
         if_range: Header,
     ) -> Answer<RawOutput> {
         let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stdout);
-        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        let wanted = Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
         raw::output(ctx.0, by.0, &task_id, wanted).await
     }
 
@@ -177,9 +177,9 @@ impl Api {
         /// The name of the task.
         task_id: Path<String>,
         /// Begin with the last lines that are there, so many of them; not together with `Range`.
-        tail_lines: TailLines,
+        tail_lines: Query<TailLines>,
         /// Go on as the task writes.
-        follow: Follow,
+        follow: Query<Follow>,
         /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
         #[oai(name = "Range")]
         range: Header,
@@ -188,7 +188,7 @@ impl Api {
         if_range: Header,
     ) -> Answer<RawOutput> {
         let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stderr);
-        let wanted = Wanted { stream, tail_lines: tail_lines.0, follow: follow.0, range, if_range };
+        let wanted = Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
         raw::output(ctx.0, by.0, &task_id, wanted).await
     }
 
