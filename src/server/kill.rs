@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::access::Caller;
 use super::fault::Fault;
-use super::status::{known_id, read, render};
+use super::status::{check_seen, known_id, render};
 use crate::api::TaskStatusResponse;
 
 pub(super) async fn kill(
@@ -15,10 +15,7 @@ pub(super) async fn kill(
     owner: Option<String>,
 ) -> Result<TaskStatusResponse, Fault> {
     let id = known_id(raw_id)?;
-    if by.tenant().is_some() {
-        // Whose task it is never changes.
-        read(shared, by, id.clone()).await?;
-    }
+    check_seen(shared, by, &id).await?;
     let task = shared.context.dispatcher.kill(id, owner).await?;
     render(shared, task).await
 }

@@ -151,6 +151,14 @@ pub(super) async fn read(shared: &Shared, by: &Caller, id: TaskId) -> Result<Tas
     found?.filter(|task| by.sees(task)).ok_or_else(|| Fault::NoTask(id.to_string()))
 }
 
+/// Refuses a task that the caller may not see, before something is done with it: whose it is never changes.
+pub(super) async fn check_seen(shared: &Shared, by: &Caller, id: &TaskId) -> Result<(), Fault> {
+    if by.tenant().is_some() {
+        read(shared, by, id.clone()).await?;
+    }
+    Ok(())
+}
+
 /// A read and its answer at one go: each change of thread costs as much as the read.
 async fn read_rendered(shared: &Shared, by: &Caller, id: TaskId) -> Result<TaskStatusResponse, Fault> {
     let (readers, config) = (shared.context.readers.clone(), Arc::clone(&shared.context.config));
