@@ -13,8 +13,8 @@ use subtle::ConstantTimeEq;
 
 use super::doors::Doors;
 use super::fault::Fault;
+use super::followed::Followed;
 use super::rate::Bucket;
-use super::stamp::{LOOK_AGAIN_AFTER, Stamp};
 use crate::config::{self, Role, Token, TokenHash, TokensError};
 use crate::task::Task;
 
@@ -152,63 +152,28 @@ fn bearer(request: &Request) -> Result<&[u8], Fault> {
     Ok(token.trim_ascii())
 }
 
-/// The tokens of the file as it is now.
+/// The tokens of the file as it is now. One that is gone or wrong changes nothing: whoever may, still may.
 #[derive(Debug)]
-struct Tokens {
-    path: PathBuf,
-    view: Mutex<View>,
-}
-
-#[derive(Debug)]
-struct View {
-    holders: Arc<Vec<Arc<Holder>>>,
-    stamp: Option<Stamp>,
-    looked_at: Instant,
-}
+struct Tokens(Followed<Vec<Arc<Holder>>, 1>);
 
 impl Tokens {
     fn open(path: &Path) -> Result<Self, TokensError> {
-        let stamp = Stamp::of(path);
-        let holders = holders(config::read_tokens(path)?);
-        Ok(Self { path: path.to_owned(), view: Mutex::new(View { holders, stamp, looked_at: Instant::now() }) })
+        Followed::open([path.to_owned()], read).map(Self)
     }
 
     /// Compares with every token in full, so that the time tells nothing of them.
     fn holder(&self, token: &[u8]) -> Option<Arc<Holder>> {
         let TokenHash(given) = TokenHash::of(token);
-        let holders = self.current();
         let mut found = None;
-        for holder in holders.iter() {
+        for holder in self.0.current(read).iter() {
             if bool::from(holder.token.hash.0.ct_eq(&given)) {
                 found = Some(Arc::clone(holder));
             }
         }
         found
     }
-
-    /// A file that is gone or wrong changes nothing: whoever may, still may.
-    fn current(&self) -> Arc<Vec<Arc<Holder>>> {
-        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        if view.looked_at.elapsed() < LOOK_AGAIN_AFTER {
-            return Arc::clone(&view.holders);
-        }
-        view.looked_at = Instant::now();
-        let stamp = Stamp::of(&self.path);
-        if stamp != view.stamp {
-            view.stamp = stamp;
-            let file = self.path.display();
-            match config::read_tokens(&self.path) {
-                Ok(tokens) => {
-                    tracing::info!(%file, tokens = tokens.len(), "the tokens were read again");
-                    view.holders = holders(tokens);
-                }
-                Err(error) => tracing::error!(%file, %error, "the tokens stay as they were: the file cannot be taken"),
-            }
-        }
-        Arc::clone(&view.holders)
-    }
 }
 
-fn holders(tokens: Vec<Token>) -> Arc<Vec<Arc<Holder>>> {
-    Arc::new(tokens.into_iter().map(|token| Arc::new(Holder::new(token))).collect())
+fn read([file]: &[PathBuf; 1]) -> Result<Vec<Arc<Holder>>, TokensError> {
+    Ok(config::read_tokens(file)?.into_iter().map(|token| Arc::new(Holder::new(token))).collect())
 }
