@@ -40,7 +40,7 @@ impl TaskRow {
     pub(super) fn into_task(self) -> Result<Task, StoreError> {
         let Self { seq, id, created_at, spec, plan, progress } = self;
         let head = Head {
-            id: parse(&id, &format!("{id:?}"))?,
+            id: task_id(&id)?,
             seq: seq.cast_unsigned(),
             spec: parse(&id, &spec)?,
             plan: parse(&id, &plan)?,
@@ -59,11 +59,16 @@ impl TaskRow {
         let spec: TaskSpec = parse(&id, &spec)?;
         Ok(Live::Queued(QueuedTask {
             seq: seq.cast_unsigned(),
-            id: parse(&id, &format!("{id:?}"))?,
+            id: task_id(&id)?,
             demand: Reservation::of(&spec),
             tenant: spec.control.tenant.clone(),
         }))
     }
+}
+
+/// Through the one reader of JSON, which tells what is damaged.
+fn task_id(id: &str) -> Result<TaskId, StoreError> {
+    parse(id, &format!("{id:?}"))
 }
 
 /// A task that has not ended.
