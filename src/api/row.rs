@@ -72,7 +72,14 @@ impl TaskRow {
     /// Shows a task whose logs are so long now.
     #[must_use]
     pub fn render(task: &Task, [stdout, stderr]: [u64; 2]) -> Self {
-        let (running, outcome, limits) = (task.running(), task.outcome(), &task.spec().limits);
+        let limits = &task.spec().limits;
+        let truncated = [stdout > shown_bytes(limits.stdout_max_bytes), stderr > shown_bytes(limits.stderr_max_bytes)];
+        Self::of(task, truncated)
+    }
+
+    /// With what is known of its two streams: that there is more than a status answer shows.
+    pub(super) fn of(task: &Task, [stdout_truncated, stderr_truncated]: [bool; 2]) -> Self {
+        let (running, outcome) = (task.running(), task.outcome());
         Self {
             task_id: task.id().to_string(),
             handle_id: task.id().to_string(),
@@ -87,8 +94,8 @@ impl TaskRow {
             pgid: running.map(|r| r.pgid),
             exit_code: outcome.and_then(|o| o.exit_code),
             exit_signal: outcome.and_then(|o| o.exit_signal),
-            stdout_truncated: stdout > shown_bytes(limits.stdout_max_bytes),
-            stderr_truncated: stderr > shown_bytes(limits.stderr_max_bytes),
+            stdout_truncated,
+            stderr_truncated,
             error: outcome.and_then(|o| o.error.as_ref()).map(Into::into),
             usage: outcome.and_then(ResourceUsage::of),
             reservation: task.reserved_at().map(|_| task.demand().into()),

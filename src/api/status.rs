@@ -8,8 +8,9 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::inline::{self, Inlined};
+use super::inline;
 use super::plan::ExecutionPlan;
+use super::row::TaskRow;
 use crate::task::spec::Action;
 use crate::task::validate::SHOWN_BYTES;
 use crate::task::{self, Outcome, State, Status, Task, TaskErrorCode, TaskPaths, Timestamp};
@@ -198,36 +199,53 @@ impl TaskStatusResponse {
     pub fn render(task: &Task, data_dir: &Path) -> io::Result<Self> {
         let paths = TaskPaths::new(data_dir, task.id());
         let limits = &task.spec().limits;
-        let Inlined { text: stdout, truncated: stdout_truncated } =
-            inline::read(&paths.stdout(), shown_bytes(limits.stdout_max_bytes))?;
-        let Inlined { text: stderr, truncated: stderr_truncated } =
-            inline::read(&paths.stderr(), shown_bytes(limits.stderr_max_bytes))?;
-        let running = task.running();
-        let outcome = task.outcome();
-        Ok(Self {
-            task_id: task.id().to_string(),
-            handle_id: task.id().to_string(),
-            status: task.status().into(),
-            created_at: task.head().created_at,
-            updated_at: task.updated_at(),
-            started_at: running.map(|r| r.started_at),
-            finished_at: outcome.map(|o| o.finished_at),
-            duration_ms: duration_ms(task.state()),
-            shim_pid: running.map(|r| r.shim_pid),
-            pid: running.map(|r| r.pid),
-            pgid: running.map(|r| r.pgid),
-            exit_code: outcome.and_then(|o| o.exit_code),
-            exit_signal: outcome.and_then(|o| o.exit_signal),
-            stdout,
-            stderr,
+        let stdout = inline::read(&paths.stdout(), shown_bytes(limits.stdout_max_bytes))?;
+        let stderr = inline::read(&paths.stderr(), shown_bytes(limits.stderr_max_bytes))?;
+        let TaskRow {
+            task_id,
+            handle_id,
+            status,
+            created_at,
+            updated_at,
+            started_at,
+            finished_at,
+            duration_ms,
+            shim_pid,
+            pid,
+            pgid,
+            exit_code,
+            exit_signal,
             stdout_truncated,
             stderr_truncated,
-            error: outcome.and_then(|o| o.error.as_ref()).map(Into::into),
-            usage: outcome.and_then(ResourceUsage::of),
+            error,
+            usage,
+            reservation,
+            metadata,
+        } = TaskRow::of(task, [stdout.truncated, stderr.truncated]);
+        Ok(Self {
+            task_id,
+            handle_id,
+            status,
+            created_at,
+            updated_at,
+            started_at,
+            finished_at,
+            duration_ms,
+            shim_pid,
+            pid,
+            pgid,
+            exit_code,
+            exit_signal,
+            stdout_truncated,
+            stderr_truncated,
+            error,
+            usage,
+            reservation,
+            metadata,
+            stdout: stdout.text,
+            stderr: stderr.text,
             execution_plan: task.plan().into(),
-            reservation: task.reserved_at().map(|_| task.demand().into()),
             artifacts: Artifacts::new(&paths, &task.spec().execution.action),
-            metadata: task.spec().metadata.clone(),
         })
     }
 }
