@@ -1,7 +1,7 @@
 //! A client as cheap as can be, for it shares the cores with what it measures: one connection that is kept, requests
 //! that are written as they are, answers that are not parsed further than to their length.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -61,7 +61,13 @@ impl Connection {
         if filled == self.buffer.len() {
             self.buffer.resize(filled * 2, 0);
         }
-        let read = self.stream.read(&mut self.buffer[filled..]).expect("the runtime answers in time");
+        let read = loop {
+            match self.stream.read(&mut self.buffer[filled..]) {
+                // A stop and a go on are enough where there is a timeout: signal(7).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.expect("the runtime answers in time"),
+            }
+        };
         assert_ne!(read, 0, "the runtime closed the connection");
         read
     }
