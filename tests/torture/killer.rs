@@ -21,11 +21,13 @@ pub enum Victim {
     Launcher,
     /// One shim.
     Shim,
+    /// A shim that waits for its task.
+    Spare,
     /// The server, the launcher and every shim.
     All,
 }
 
-/// A shim that was killed, and when.
+/// A shim that was killed, and when. A spare one may have been given its task in that moment.
 #[derive(Clone, Copy, Debug)]
 pub struct KilledShim {
     pub pid: i32,
@@ -79,6 +81,7 @@ impl<'a> Killer<'a> {
             Victim::Serve => self.restart_server(),
             Victim::Launcher => self.kill_one(Role::Launcher, aim),
             Victim::Shim => self.kill_one(Role::Shim, aim),
+            Victim::Spare => self.kill_one(Role::Spare, aim),
             Victim::All => {
                 let mut all = self.runtime.processes.of_runtime();
                 all.retain(|held| held.role != Role::Other);
@@ -101,7 +104,7 @@ impl<'a> Killer<'a> {
     }
 
     fn strike(&mut self, held: &Held) {
-        if held.kill() && held.role == Role::Shim {
+        if held.kill() && matches!(held.role, Role::Shim | Role::Spare) {
             self.done.shims.push(KilledShim { pid: held.pid, at: SystemTime::now() });
         }
     }

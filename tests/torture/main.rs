@@ -22,7 +22,7 @@ use plan::Profile;
 
 fn survives(profile: Profile, rootless: bool) {
     let seed = fastrand::u64(..);
-    let victims = vec![Victim::Serve, Victim::Launcher, Victim::Shim, Victim::All];
+    let victims = vec![Victim::Serve, Victim::Launcher, Victim::Shim, Victim::Spare, Victim::All];
     let report = Campaign { seed, kills: 8, victims, clients: 4, profile, rootless }.run();
     match report {
         Ok(report) => assert!(report.violations.is_empty(), "{report}"),

@@ -21,6 +21,8 @@ pub enum Role {
     Server,
     Launcher,
     Shim,
+    /// A shim without a task so far.
+    Spare,
     /// A command before its exec, or pid 1 of a sandbox.
     Other,
 }
@@ -71,13 +73,12 @@ impl Processes {
     fn role_below_launcher(&self, pid: i32) -> Option<Role> {
         let Stat { parent, session, .. } = stat(pid)?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        let is_named = ["execgo-launcher", "execgo-shim"].contains(&name.trim());
-        Some(if session == pid {
-            if name.trim() == "execgo-launcher" { Role::Launcher } else { Role::Other }
-        } else if is_named && (parent == session || self.word_of_role(parent).is_none()) {
-            Role::Shim
-        } else {
-            Role::Other
+        let is_below_launcher = parent == session || self.word_of_role(parent).is_none();
+        Some(match name.trim() {
+            "execgo-launcher" if session == pid => Role::Launcher,
+            "execgo-launcher" | "execgo-shim" if session != pid && is_below_launcher => Role::Shim,
+            "execgo-spare" if session != pid && is_below_launcher => Role::Spare,
+            _ => Role::Other,
         })
     }
 

@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, default_value_t = 200)]
     kills: u32,
     /// What is killed
-    #[arg(long, value_delimiter = ',', default_value = "serve,launcher,shim,all")]
+    #[arg(long, value_delimiter = ',', default_value = "serve,launcher,shim,spare,all")]
     victims: Vec<Victim>,
     #[arg(long, default_value_t = 4)]
     clients: usize,
