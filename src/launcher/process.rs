@@ -132,11 +132,6 @@ fn take_lock(path: &Path) -> Result<File, LauncherError> {
     Ok(file)
 }
 
-/// Of processes or memory (fork(2)): it may pass.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
-}
-
 fn call(call: &'static str) -> impl FnOnce(io::Error) -> LauncherError {
     move |source| LauncherError::Call { call, source }
 }
@@ -202,12 +197,14 @@ impl LauncherProcess {
                 let (task_id, launch_id) = (request.task_id.clone(), request.launch_id);
                 let pid = match started {
                     Ok(pid) => pid,
-                    Err(error) if is_shortage(&error) => {
-                        let failure = StepError::new(FORK, error).into_exit();
-                        self.outbox.push(&Report::NotForked { task_id, launch_id, failure });
+                    Err(error) => {
+                        let error = StepError::forking(FORK, error);
+                        if !error.is_shortage() {
+                            return Err(error);
+                        }
+                        self.outbox.push(&Report::NotForked { task_id, launch_id, failure: error.into_exit() });
                         return Ok(());
                     }
-                    Err(error) => return Err(StepError::new(FORK, error)),
                 };
                 let (journal, cgroup) = (Rc::clone(journal), request.cgroup.clone());
                 self.instances = cgroup.as_ref().map(GroupSpec::instances).unwrap_or_default();

@@ -85,7 +85,7 @@ pub enum Report {
     TimedOut { task_id: TaskId, launch_id: LaunchId, at: Timestamp },
     /// The task and all its descendants are gone; the exit record is in the journal.
     Exited { task_id: TaskId, launch_id: LaunchId, exit: Exit },
-    /// The launcher had no process or no memory for the shim. Nothing ran and nothing is in the journal; `failure` is
+    /// There was no process or no memory for the shim, or for the shim's first process of the task. Nothing ran and nothing is in the journal; `failure` is
     /// the end of the task when this launch is not tried again.
     NotForked { task_id: TaskId, launch_id: LaunchId, failure: Exit },
 }

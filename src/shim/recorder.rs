@@ -79,6 +79,13 @@ impl Recorder {
         written || sent
     }
 
+    /// Reports that there is no process for the command, and leaves no record: a server that does not hear of it finds
+    /// none, and launches the task again.
+    pub fn not_forked(mut self, failure: Exit) {
+        self.outbox.push(&Report::NotForked { task_id: self.task_id.clone(), launch_id: self.launch_id, failure });
+        let _ = self.outbox.flush();
+    }
+
     fn append(&mut self, record: &Record) -> Result<(), StepError> {
         let appended = self.open()?.append(record);
         appended.map_err(|error| failed("append to", &self.path, error))

@@ -76,7 +76,7 @@ pub fn spawn(
         let directory = of_first.as_ref().map(GroupDir::as_fd);
         let made = single.vfork(directory, &keep, &|| run(&steps, &theirs, record.write));
         let call = || of_first.as_ref().map_or("vfork".to_owned(), ToString::to_string);
-        return with_pidfd(made.map_err(|error| StepError::new(call(), error))?, ours);
+        return with_pidfd(made.map_err(|error| StepError::forking(call(), error))?, ours);
     }
     let (init, line) = if has_init(request) {
         let (init, line) = socket::pair().map_err(failed("socketpair"))?;
@@ -93,7 +93,7 @@ pub fn spawn(
         None => run(&steps, &theirs, &|| await_go(&theirs)),
     });
     let (pid, pidfd) = made.map_err(|error| {
-        let failed = StepError::new(of_first.as_ref().map_or("clone3".to_owned(), ToString::to_string), error);
+        let failed = StepError::forking(of_first.as_ref().map_or("clone3".to_owned(), ToString::to_string), error);
         if request.sandbox.is_some() { failed.in_sandbox() } else { failed }
     })?;
     // Without it the end is seen a little later.

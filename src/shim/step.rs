@@ -27,12 +27,26 @@ pub struct StepError {
     source: io::Error,
     /// It was the sandbox that could not be made.
     in_sandbox: bool,
+    /// A process was to be made.
+    forking: bool,
 }
 
 impl StepError {
     #[must_use]
     pub fn new(step: impl fmt::Display, source: io::Error) -> Self {
-        Self { step: step.to_string(), source, in_sandbox: false }
+        Self { step: step.to_string(), source, in_sandbox: false, forking: false }
+    }
+
+    /// A process that could not be made.
+    #[must_use]
+    pub fn forking(step: impl fmt::Display, source: io::Error) -> Self {
+        Self { forking: true, ..Self::new(step, source) }
+    }
+
+    /// The machine had no process or no memory for one (fork(2)): that may pass, and nothing has run.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        self.forking && matches!(self.source.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
     }
 
     /// The same as a failure of the sandbox.
@@ -50,7 +64,7 @@ impl StepError {
     /// The exit of a task that never ran.
     #[must_use]
     pub fn into_status(self) -> ExitStatus {
-        let Self { mut step, source, in_sandbox } = self;
+        let Self { mut step, source, in_sandbox, .. } = self;
         let end = (0..=step.len().min(MAX_STEP_BYTES)).rfind(|index| step.is_char_boundary(*index));
         step.truncate(end.unwrap_or(0));
         let errno = source.raw_os_error().unwrap_or(libc::EIO);

@@ -94,6 +94,10 @@ pub fn carry_out(single: &SingleThreaded, shim: Result<Shim, StepError>, task: T
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
             Err(_) => return 1,
         },
+        Err(error) if error.is_shortage() => {
+            recorder.not_forked(error.into_exit());
+            return 0;
+        }
         Err(error) => (error.into_exit(), None),
     };
     let known = recorder.exited(exit);

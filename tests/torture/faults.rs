@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::plan::Profile;
 use crate::processes::Role;
 use crate::runtime::{Runtime, until};
@@ -207,33 +208,48 @@ fn a_launcher_that_cannot_fork_tries_again_until_it_can() {
     // Root is not limited.
     let runtime = started(true, &[]);
     let api = runtime.api();
-    let launcher = pid_of(&runtime, Role::Launcher).to_string();
-    let limit = |processes: &str| {
-        let mut set = Command::new("prlimit");
-        set.args(["--pid", &launcher, &format!("--nproc={processes}:")]);
-        // Its own user may, and root without all capabilities may not.
-        runtime.user.map(|user| set.uid(user).gid(user));
-        assert!(set.status().expect("prlimit").success());
-    };
+    let launcher = pid_of(&runtime, Role::Launcher);
     let limits = fs::read_to_string(format!("/proc/{launcher}/limits")).expect("readable");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max processes"));
     let before = line.and_then(|line| line.split_whitespace().next()).expect("a limit");
-    limit("1");
+    limit_processes(&runtime, launcher, "1");
     accepted(&api, "during", "exit 3");
     accepted(&api, "killed", "exit 0");
-    let requeued = |id: &str| {
-        let events = api.get(&format!("/api/v1/tasks/{id}/events"))?.body;
-        let is_requeued = |event: &Value| event["event_type"] == "recovered" && event["data"]["action"] == "requeued";
-        events.as_array()?.iter().filter(|event| is_requeued(event)).count().checked_sub(2)
-    };
-    until(SOON, || requeued("during")).expect("it was tried twice");
+    until(SOON, || (requeued(&api, "during") >= 2).then_some(())).expect("it was tried twice");
     assert_eq!(status(&api, "during")["status"], "accepted");
     api.post("/api/v1/tasks/killed/kill", &json!({})).expect("an answer");
     assert_eq!(end(&api, "killed")["status"], "cancelled", "it can be killed meanwhile");
-    limit(before);
+    limit_processes(&runtime, launcher, before);
     assert_eq!(end(&api, "during")["exit_code"], 3);
     accepted(&api, "after", "exit 4");
     assert_eq!(end(&api, "after")["exit_code"], 4);
+}
+
+#[test]
+fn a_shim_that_cannot_fork_gives_its_task_back() {
+    let runtime = started(true, &[]);
+    let api = runtime.api();
+    accepted(&api, "before", "exit 2");
+    assert_eq!(end(&api, "before")["exit_code"], 2);
+    // It gets the next task.
+    limit_processes(&runtime, pid_of(&runtime, Role::Spare), "1");
+    accepted(&api, "during", "exit 3");
+    assert_eq!(end(&api, "during")["exit_code"], 3);
+    assert_eq!(requeued(&api, "during"), 1);
+}
+
+fn limit_processes(runtime: &Runtime, pid: Pid, processes: &str) {
+    let mut set = Command::new("prlimit");
+    set.args(["--pid", &pid.to_string(), &format!("--nproc={processes}:")]);
+    // Its own user may, and root without all capabilities may not.
+    runtime.user.map(|user| set.uid(user).gid(user));
+    assert!(set.status().expect("prlimit").success());
+}
+
+fn requeued(api: &Api, id: &str) -> usize {
+    let events = api.get(&format!("/api/v1/tasks/{id}/events")).expect("events").body;
+    let is_requeued = |event: &&Value| event["event_type"] == "recovered" && event["data"]["action"] == "requeued";
+    events.as_array().expect("a list").iter().filter(is_requeued).count()
 }
 
 /// Every page of the database but the first, which is the list of its tables.
