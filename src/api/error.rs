@@ -62,13 +62,6 @@ pub struct ErrorInfo {
     pub details: Option<Value>,
 }
 
-impl ErrorEnvelope {
-    #[must_use]
-    pub const fn new(code: ErrorCode, message: String, details: Option<Value>) -> Self {
-        Self { error: ErrorInfo { code, message, details } }
-    }
-}
-
 impl Example for ErrorInfo {
     fn example() -> Self {
         Self {

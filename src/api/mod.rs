@@ -1,6 +1,7 @@
 //! The wire: every type that a client sends or gets, its strict reading and its description for the OpenAPI document.
 //! It knows tasks and amounts; it must not know HTTP, the store or the dispatcher.
 
+pub mod batch;
 pub mod drain;
 pub mod error;
 pub mod event;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::batch::{BatchResult, SubmitBatchRequest, SubmitBatchResponse};
 use super::drain::{DrainRequest, WaitingTasks};
 use super::error::ErrorInfo;
 use super::event::EventType;
@@ -46,6 +47,9 @@ fn serde_and_poem_agree_about_every_type() {
     example_agrees::<SubmitTaskRequest>();
     example_agrees::<SandboxPolicy>();
     example_agrees::<SubmitTaskResponse>();
+    example_agrees::<SubmitBatchRequest>();
+    example_agrees::<SubmitBatchResponse>();
+    agrees(&BatchResult::from(ErrorInfo::example()));
     example_agrees::<TaskStatusResponse>();
     example_agrees::<TaskRow>();
     example_agrees::<OutputPiece>();

@@ -157,6 +157,13 @@ impl Client {
         self.read(request.send(body))
     }
 
+    /// # Errors
+    /// Refused as a whole, or unreachable.
+    pub fn submit_batch(&self, body: &str) -> Answer {
+        let request = self.post(self.url("/tasks/batch")).content_type("application/json");
+        self.read(request.send(body))
+    }
+
     /// The status of a task; with `wait_ms` the server answers when the task has ended, or after so long.
     ///
     /// # Errors

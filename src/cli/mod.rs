@@ -2,6 +2,7 @@
 //! only and pass on what they do not know.
 
 mod away;
+mod batch;
 mod client;
 mod config;
 mod console;
@@ -61,6 +62,7 @@ enum Verb {
 #[derive(Debug, Subcommand)]
 enum ClientVerb {
     Submit(Box<submit::Submit>),
+    Batch(batch::Batch),
     Status(status::StatusOf),
     Wait(wait::Wait),
     Kill(kill::Kill),
@@ -165,6 +167,7 @@ impl ClientVerb {
     fn run(self, console: &mut Console) -> Exit {
         let done = match self {
             Self::Submit(verb) => verb.run(console),
+            Self::Batch(verb) => verb.run(console),
             Self::Status(verb) => verb.run(console),
             Self::Wait(verb) => verb.run(console),
             Self::Kill(verb) => verb.run(console),

@@ -143,7 +143,7 @@ fn map(pairs: &[(String, String)]) -> Value {
     Value::Object(pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>())
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     if path.as_os_str() != "-" {
         return std::fs::read_to_string(path).with_context(|| format!("--file {} cannot be read", path.display()));
     }

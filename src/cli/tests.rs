@@ -104,6 +104,29 @@ fn json_is_sent_as_it_is_from_the_argument_or_a_file() {
 }
 
 #[test]
+fn a_batch_is_made_of_an_array_or_of_one_request_behind_the_other_as_they_are() {
+    const MIXED: Canned = Answer(
+        200,
+        r#"{"results":[{"task_id":"t1","handle_id":"t1","status":"accepted"},{"error":{"code":"conflict","message":"no","details":null}}]}"#,
+    );
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    let path = file.path().to_str().expect("UTF-8");
+    for text in [r#"[{"a":1}, {"a": 1.50}]"#, "{\"a\":1}\n{\"a\": 1.50}\n", r#"{"a":1}{"a": 1.50}"#] {
+        std::fs::write(path, text).expect("writable");
+        let server = FakeServer::new(&[MIXED]);
+        let ran = run_at(&server, &["batch", "--file", path, "--output", "text"]);
+        let request = server.requests().remove(0).replace(", ", ",");
+        let expected = r#"POST /api/v1/tasks/batch [content-type: application/json] {"tasks":[{"a":1},{"a": 1.50}],"atomic":false}"#;
+        assert_eq!(request, expected);
+        assert_eq!((ran.exit, ran.out.as_str()), (Exit::Refused, "t1\n"));
+        assert!(ran.err.contains("conflict: no"), "{}", ran.err);
+    }
+    std::fs::write(path, "{} no").expect("writable");
+    let ran = run(&["batch", "--file", path]);
+    assert!(ran.exit == Exit::Refused && ran.err.contains("is not valid JSON"), "{}", ran.err);
+}
+
+#[test]
 fn the_short_form_says_only_what_was_given() {
     assert_eq!(posted(&["--", "true"]), json!({"execution": {"kind": "command", "program": "true", "args": []}}));
     let all = posted(

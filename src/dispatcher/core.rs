@@ -172,6 +172,9 @@ impl Core {
                     let answer = self.submit(&mut turn, *new, stored);
                     turn.effects.push(Effect::AnswerSubmit { reply, answer, request });
                 }
+                Input::SubmitBatch { submissions, atomic } => {
+                    self.on_batch(&mut turn, submissions, atomic, stored, now);
+                }
                 Input::Kill { id, owner, reply } => self.on_kill(&mut turn, &id, owner, reply, stored, now),
                 Input::Fact(fact) => {
                     turn.facts.push(fact.clone());
@@ -222,7 +225,7 @@ impl Core {
             None => stored.task(&new.id).map_err(|error| storage_fault(&error))?,
         };
         if let Some(task) = known {
-            return Err(SubmitError::Conflict { task_id: new.id, status: task.status() });
+            return Err(SubmitError::conflict(&task));
         }
         let submitted = Task::submit(new, self.last_seq + 1);
         let task = submitted.task().clone();
@@ -452,6 +455,7 @@ fn storage_fault(error: &StoreError) -> Unavailable {
     Unavailable::Storage
 }
 
+mod batch;
 mod drain;
 mod kill;
 #[cfg(test)]

@@ -28,15 +28,41 @@ pub enum Waiting {
     Cancel,
 }
 
+/// A task to be stored and queued.
+#[derive(Debug)]
+pub struct Submission {
+    pub new: NewTask,
+    /// What is kept as its `request.json`.
+    pub request: Vec<u8>,
+}
+
 /// Why a task was not accepted. Nothing was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     #[error("a task with task_id {task_id} already exists (its status is {})", status.as_str())]
-    Conflict { task_id: TaskId, status: Status },
+    Conflict { task_id: TaskId, status: Status, tenant: Option<String> },
     #[error(transparent)]
     NeverFits(#[from] NeverFits),
     #[error("the queue is full: {max_queued_tasks} tasks are waiting already")]
     QueueFull { max_queued_tasks: u64 },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl SubmitError {
+    /// With the task that is there.
+    pub(super) fn conflict(task: &Task) -> Self {
+        let tenant = task.spec().control.tenant.clone();
+        Self::Conflict { task_id: task.id().clone(), status: task.status(), tenant }
+    }
+}
+
+/// Why none of a batch was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// The task at this place, from 0, of a batch that is all or none.
+    #[error("task {index} of the batch: {error}")]
+    Refused { index: usize, error: SubmitError },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -108,6 +134,43 @@ impl Dispatcher {
     /// See [`SubmitError`].
     pub async fn submit(&self, new: NewTask, request: Vec<u8>) -> Result<Task, SubmitError> {
         self.ask(|reply| Input::Submit { new: Box::new(new), request, reply }).await?
+    }
+
+    /// As [`Self::submit`], many in one message and so in one commit: what became of each, in order.
+    ///
+    /// # Errors
+    /// Nothing was stored: one of an atomic batch was refused, or the runtime can take none now.
+    pub async fn submit_batch(
+        &self,
+        batch: Vec<Submission>,
+        atomic: bool,
+    ) -> Result<Vec<Result<Task, SubmitError>>, BatchError> {
+        let (submissions, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|submission| {
+                let (reply, answer) = oneshot::channel();
+                ((submission, reply), answer)
+            })
+            .unzip();
+        self.inbox.send(Input::SubmitBatch { submissions, atomic }).map_err(|_| Unavailable::Dispatcher)?;
+        let mut results = Vec::with_capacity(answers.len());
+        let mut is_silent = false;
+        for (index, answer) in answers.into_iter().enumerate() {
+            match answer.await {
+                Ok(Err(error)) if atomic => return Err(BatchError::Refused { index, error }),
+                Ok(result) => results.push(result),
+                // The dispatcher is gone, or another task of an atomic batch was refused.
+                Err(_) => is_silent = true,
+            }
+        }
+        let away = results.iter().find_map(|result| match result {
+            Err(SubmitError::Unavailable(unavailable)) => Some(*unavailable),
+            Ok(_) | Err(_) => None,
+        });
+        match away.or(is_silent.then_some(Unavailable::Dispatcher)) {
+            Some(unavailable) if !results.iter().any(Result::is_ok) => Err(unavailable.into()),
+            _ => Ok(results),
+        }
     }
 
     /// Asks for the end of a task; idempotent. The answer is the task after the request was committed: cancelled

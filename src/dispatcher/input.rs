@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{KillError, Resources, SubmitError, Unavailable, Waiting};
+use super::handle::{KillError, Resources, Submission, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
 use crate::store::Ended;
 use crate::task::state::{LaunchId, Running};
@@ -18,6 +18,12 @@ pub(super) enum Input {
         request: Vec<u8>,
         reply: Reply<Result<Task, SubmitError>>,
     },
+    /// In order, each with its own answer. Atomic: the first that is refused is told why, the others hear nothing, and
+    /// nothing is stored.
+    SubmitBatch {
+        submissions: Vec<(Submission, Reply<Result<Task, SubmitError>>)>,
+        atomic: bool,
+    },
     Kill {
         id: TaskId,
         owner: Option<String>,
@@ -28,6 +34,18 @@ pub(super) enum Input {
     LauncherDied {
         instance: String,
     },
+}
+
+impl Input {
+    /// How much work it is, beside that of one task.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::SubmitBatch { submissions, .. } => submissions.len(),
+            Self::Submit { .. } | Self::Kill { .. } | Self::Fact(_) | Self::Question(_) | Self::LauncherDied { .. } => {
+                1
+            }
+        }
+    }
 }
 
 /// Something that has happened. It cannot be refused: when it cannot be committed it is tried again.

@@ -21,7 +21,8 @@ mod watch;
 
 pub use files::WriteResult;
 pub use handle::{
-    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+    ActiveReservation, BatchError, Dispatcher, KillError, Resources, Submission, SubmitError, TenantResources,
+    Unavailable, Waiting,
 };
 pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;

@@ -32,7 +32,8 @@ use crate::sys::rlimit;
 use crate::task::state::Running;
 use crate::task::{Task, TaskId, Timestamp};
 
-/// Most inputs in one turn, and so about as many transitions in one commit.
+/// Most inputs in one turn, a batch counting for its tasks, and so about as many transitions in one commit; but for one
+/// batch, which is in one turn however large.
 const MAX_TURN: usize = 256;
 /// Pause before a failed commit is tried again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -196,7 +197,14 @@ impl Loop {
             };
             // What could not be committed comes first, as it was: a start is before its exit.
             let mut inputs: Vec<Input> = std::mem::take(&mut self.pending).into_iter().map(Input::Fact).collect();
-            inputs.extend(first.into_iter().chain(self.inbox.try_iter().take(MAX_TURN)));
+            let mut room = MAX_TURN;
+            for input in first.into_iter().chain(self.inbox.try_iter()) {
+                room = room.saturating_sub(input.weight());
+                inputs.push(input);
+                if room == 0 {
+                    break;
+                }
+            }
             self.turn(inputs);
         }
     }
@@ -208,7 +216,9 @@ impl Loop {
             match input {
                 Input::Question(question) => questions.push(question),
                 Input::LauncherDied { instance } => self.core.paused |= self.lifeline.lost(&instance),
-                Input::Submit { .. } | Input::Kill { .. } | Input::Fact(_) => decided.push(input),
+                Input::Submit { .. } | Input::SubmitBatch { .. } | Input::Kill { .. } | Input::Fact(_) => {
+                    decided.push(input);
+                }
             }
         }
         if self.core.paused {

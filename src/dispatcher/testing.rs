@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
+use super::core::SubmitReply;
 use super::files;
 use super::handle::{
-    ActiveReservation, Dispatcher, KillError, Resources, SubmitError, TenantResources, Unavailable, Waiting,
+    ActiveReservation, Dispatcher, KillError, Resources, Submission, SubmitError, TenantResources, Unavailable, Waiting,
 };
 use super::input::{Input, Question};
 use super::waiters::Waiters;
@@ -115,12 +116,9 @@ impl Desk {
         // A reply that nobody waits for any more is dropped.
         match input {
             Input::Submit { new, request, reply } => {
-                let answer = self.submit(*new);
-                if let Ok(task) = &answer {
-                    files::keep(&self.data_dir, task, &request);
-                }
-                drop(reply.send(answer));
+                self.submit_batch(vec![(Submission { new: *new, request }, reply)], false);
             }
+            Input::SubmitBatch { submissions, atomic } => self.submit_batch(submissions, atomic),
             Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
@@ -143,23 +141,37 @@ impl Desk {
         }
     }
 
-    fn submit(&mut self, new: NewTask) -> Result<Task, SubmitError> {
+    fn submit_batch(&mut self, submissions: Vec<(Submission, SubmitReply)>, atomic: bool) {
+        let mut accepted = Vec::new();
+        for (Submission { new, request }, reply) in submissions {
+            match self.submit(new, accepted.len() as u64) {
+                Ok(step) => accepted.push((step, request, reply)),
+                Err(error) if atomic => return drop(reply.send(Err(error))),
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+        for (step, request, reply) in accepted {
+            let task = self.commit(vec![step]);
+            files::keep(&self.data_dir, &task, &request);
+            if self.rules.run_at_once {
+                self.run(&task);
+            }
+            drop(reply.send(Ok(task)));
+        }
+    }
+
+    /// `more` are accepted already and not committed yet.
+    fn submit(&self, new: NewTask, more: u64) -> Result<Transition, SubmitError> {
         self.rules.available?;
         if let Some(task) = self.writer.task(&new.id).expect("reads") {
-            return Err(SubmitError::Conflict { task_id: new.id, status: task.status() });
+            return Err(SubmitError::conflict(&task));
         }
         let demand = crate::task::Reservation::of(&new.spec);
         self.ledger.check_ever_fits(demand, new.spec.control.tenant.as_deref())?;
-        let waiting = self.waiting();
-        if waiting >= self.rules.max_queued_tasks {
+        if self.waiting() + more >= self.rules.max_queued_tasks {
             return Err(SubmitError::QueueFull { max_queued_tasks: self.rules.max_queued_tasks });
         }
-        let seq = self.writer.last_seq().expect("reads") + 1;
-        let task = self.commit(vec![Task::submit(new, seq)]);
-        if self.rules.run_at_once {
-            self.run(&task);
-        }
-        Ok(task)
+        Ok(Task::submit(new, self.writer.last_seq().expect("reads") + more + 1))
     }
 
     fn run(&mut self, task: &Task) {
@@ -213,8 +225,7 @@ impl Desk {
 
     fn commit(&mut self, steps: Vec<Transition>) -> Task {
         self.writer.commit(&steps).expect("commits");
-        let task = steps.last().expect("a step").task().clone();
-        self.waiters.publish(&task);
-        task
+        steps.iter().for_each(|step| self.waiters.publish(step.task()));
+        steps.last().expect("a step").task().clone()
     }
 }

@@ -102,7 +102,20 @@ impl Caller {
 
     /// A task that the caller may not see does not exist for it.
     pub(super) fn sees(&self, task: &Task) -> bool {
-        self.tenant().is_none_or(|own| task.spec().control.tenant.as_deref() == Some(own))
+        self.sees_tenant(task.spec().control.tenant.as_deref())
+    }
+
+    /// Whether the caller sees the tasks of this tenant, or of none.
+    pub(super) fn sees_tenant(&self, tenant: Option<&str>) -> bool {
+        self.tenant().is_none_or(|own| tenant == Some(own))
+    }
+
+    /// A batch counts for its tasks. It is let in all the same where they are more than is left; what comes next waits.
+    pub(super) fn charge_batch(&self, tasks: usize) {
+        if let Some(bucket) = self.0.as_ref().and_then(|holder| holder.bucket.as_ref()) {
+            let more = u32::try_from(tasks.saturating_sub(1)).unwrap_or(u32::MAX);
+            bucket.lock().unwrap_or_else(PoisonError::into_inner).charge(more);
+        }
     }
 
     /// For the log.

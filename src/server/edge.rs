@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use poem::endpoint::BoxEndpoint;
 use poem::error::{MethodNotAllowedError, NotFoundError};
-use poem::http::{HeaderValue, Method, header};
+use poem::http::uri::PathAndQuery;
+use poem::http::{HeaderValue, Method, Uri, header};
 use poem::{Endpoint, Request, Response};
 
 use super::access::Access;
@@ -48,7 +49,7 @@ impl Edge {
         let started = Instant::now();
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let method = request.method().clone();
-        let route = self.table.find(request.uri().path());
+        let route = self.table.find(request.uri().path(), &method);
         let rest = Rest::of(&mut request);
         let result = self.call(route, request).await;
         // Whoever was too slow gets no more time.
@@ -62,7 +63,7 @@ impl Edge {
     pub(super) fn refuse_task(&self, request: &Request) -> Response {
         let started = Instant::now();
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
-        let route = self.table.find(request.uri().path());
+        let route = self.table.find(request.uri().path(), request.method());
         self.finish(Err(Fault::FromTask), Asked { started, request_id, method: request.method().clone(), route })
     }
 
@@ -93,27 +94,40 @@ impl Edge {
         }
         request.extensions_mut().insert(caller);
         route.check_query(&request)?;
-        let method = request.method().clone();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if self.table.is_shadowed(route, &path) {
+            *request.uri_mut() = escaped(request.uri());
+        }
         if method == Method::HEAD {
             // It belongs to GET alone (RFC 9110, section 14.2), and poem makes a GET of a HEAD.
             request.headers_mut().remove(header::RANGE);
         }
         match without_panic(self.inner.call(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(fault_of(error, &method, route)),
+            Ok(Err(error)) => Err(fault_of(error, &method, || self.table.allow(&path))),
             Err(panic) => Err(Fault::Panicked(panic)),
         }
     }
 }
 
+/// The same path, its last segment written so that poem, whose router goes by the path alone, takes it for a parameter.
+fn escaped(uri: &Uri) -> Uri {
+    let whole = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let (path, query) = whole.split_at(uri.path().len());
+    let begin = path.rfind('/').map_or(0, |slash| slash + 1);
+    let Some(first) = path.as_bytes().get(begin) else { return uri.clone() };
+    let (before, after) = (&path[..begin], path.get(begin + 1..).unwrap_or_default());
+    format!("{before}%{first:02X}{after}{query}").parse().unwrap_or_else(|_| uri.clone())
+}
+
 /// What poem and poem-openapi refuse before a handler runs.
-fn fault_of(error: poem::Error, method: &Method, route: &Route) -> Fault {
+fn fault_of(error: poem::Error, method: &Method, allow: impl FnOnce() -> Vec<String>) -> Fault {
     let error = match error.downcast::<Fault>() {
         Ok(fault) => return fault,
         Err(error) => error,
     };
     if error.is::<MethodNotAllowedError>() {
-        return Fault::Method { method: method.to_string(), allow: route.allow() };
+        return Fault::Method { method: method.to_string(), allow: allow() };
     }
     // A path segment that is not UTF-8 is the name of nothing, whoever of the two finds out.
     let no_text = error.is::<poem::error::ParsePathError>() || error.is::<poem_openapi::error::ParsePathError>();

@@ -10,6 +10,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use serde_json::{Value, json};
 
+use crate::api::error::ErrorInfo;
 use crate::api::{ErrorCode, ErrorEnvelope, Malformed};
 use crate::capability::Unsupported;
 use crate::config::Role;
@@ -83,6 +84,11 @@ pub(super) enum Fault {
     OtherTenant { own: String },
     #[error("a task with task_id {0} already exists")]
     TakenId(String),
+    #[error("the task_id {0} stands twice in the batch")]
+    TwiceInBatch(String),
+    /// Of a batch, the task at this place.
+    #[error("tasks[{index}]: {fault}")]
+    InBatch { index: usize, fault: Box<Self> },
     #[error("more than {requests_per_second} requests a second with this token")]
     TooOften { requests_per_second: u32 },
     #[error("{0}")]
@@ -124,7 +130,13 @@ impl Fault {
                 let details = Some(json!({"requests_per_second": requests_per_second}));
                 Verdict(StatusCode::TOO_MANY_REQUESTS, ErrorCode::ResourceLimitExceeded, details)
             }
-            Self::TakenId(task_id) => {
+            Self::InBatch { index, fault } => {
+                let Verdict(status, code, details) = fault.verdict();
+                let mut details = details.unwrap_or_else(|| json!({}));
+                details["index"] = json!(index);
+                Verdict(status, code, Some(details))
+            }
+            Self::TakenId(task_id) | Self::TwiceInBatch(task_id) => {
                 Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, Some(json!({"task_id": task_id})))
             }
             Self::FromTask
@@ -161,6 +173,23 @@ impl Fault {
         }
     }
 
+    /// The fault of the task at this place of a batch; what concerns the whole batch stays as it is.
+    pub(super) fn of_batch(self, index: usize) -> Self {
+        match self {
+            Self::InvalidField(InvalidField { path, message }) => {
+                Self::InvalidField(InvalidField { path: format!("tasks[{index}].{path}"), message })
+            }
+            Self::Submit(SubmitError::QueueFull { .. } | SubmitError::Unavailable(_)) => self,
+            fault => Self::InBatch { index, fault: Box::new(fault) },
+        }
+    }
+
+    /// What a client is told, where it is told of more than this.
+    pub(super) fn info(&self) -> ErrorInfo {
+        let Verdict(_, code, details) = self.verdict();
+        ErrorInfo { code, message: self.message(), details }
+    }
+
     /// What the client reads. A fault of ours says nothing of our insides.
     fn message(&self) -> String {
         match self {
@@ -191,7 +220,7 @@ impl Fault {
 
 fn refused(error: &SubmitError) -> Verdict {
     match error {
-        SubmitError::Conflict { task_id, status } => {
+        SubmitError::Conflict { task_id, status, tenant: _ } => {
             let details = json!({"task_id": task_id, "status": status});
             Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, Some(details))
         }
@@ -220,9 +249,8 @@ impl ResponseError for Fault {
     }
 
     fn as_response(&self) -> Response {
-        let Verdict(status, code, details) = self.verdict();
-        let envelope = ErrorEnvelope::new(code, self.message(), details);
-        let mut response = super::body::json_response(&envelope);
+        let status = self.status();
+        let mut response = super::body::json_response(&ErrorEnvelope { error: self.info() });
         response.set_status(status);
         let headers = response.headers_mut();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {

@@ -3,6 +3,7 @@
 
 mod accept;
 mod access;
+mod batch;
 mod body;
 mod cursor;
 pub mod document;

@@ -19,6 +19,11 @@ impl Bucket {
         self.rate
     }
 
+    /// Takes also what is not there yet.
+    pub(super) fn charge(&mut self, more: u32) {
+        self.left -= f64::from(more);
+    }
+
     /// Whether there is one left.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.filled_at).as_secs_f64();
@@ -37,6 +42,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_is_taken_ahead_is_waited_for() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(10, start);
+        assert!(bucket.take(start));
+        bucket.charge(24);
+        assert!(!bucket.take(start + Duration::from_millis(1400)));
+        assert!(bucket.take(start + Duration::from_millis(1700)));
+    }
 
     #[test]
     fn a_second_gives_as_many_as_the_rate_and_saves_no_more() {

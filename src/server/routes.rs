@@ -15,7 +15,8 @@ use super::metrics::Exposition;
 use super::params::{Follow, Header, Query, TailLines, Wait, WaitFor};
 use super::raw::{RawOutput, Wanted};
 use super::stream::EventStream;
-use super::{Shared, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
+use super::{Shared, batch, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
+use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
@@ -84,6 +85,21 @@ impl Api {
         request: Json<SubmitTaskRequest>,
     ) -> Answer<Json<SubmitTaskResponse>> {
         Ok(Json(submit::submit(ctx.0, by.0, request.0).await?))
+    }
+
+    /// Submit many tasks
+    ///
+    /// Each is accepted or refused as if it came by itself, in order, and the answer says for each what became of it; with
+    /// `atomic` all are accepted, or the answer says why one cannot be and none is. Those that are accepted are stored durably
+    /// and queued. A body that is not as described here is refused whole.
+    #[oai(path = "/api/v1/tasks/batch", method = "post", operation_id = "submit_batch", tag = "Tag::Tasks")]
+    async fn submit_batch(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        request: Json<SubmitBatchRequest>,
+    ) -> Answer<Json<SubmitBatchResponse>> {
+        Ok(Json(batch::submit(ctx.0, by.0, request.0).await?))
     }
 
     /// Status of a task

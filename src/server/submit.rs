@@ -3,11 +3,10 @@
 use super::Shared;
 use super::access::Caller;
 use super::fault::Fault;
-use super::status::read;
 use crate::api::{SubmitTaskRequest, SubmitTaskResponse};
 use crate::capability;
-use crate::dispatcher::SubmitError;
-use crate::task::{NewTask, TaskId, Timestamp};
+use crate::dispatcher::{Submission, SubmitError};
+use crate::task::{NewTask, Status, Task, TaskId, Timestamp};
 
 /// Whoever leaves in between leaves nothing half done: from [`crate::dispatcher::Dispatcher::submit`] on it is all the
 /// dispatcher's.
@@ -16,24 +15,18 @@ pub(super) async fn submit(
     by: &Caller,
     request: SubmitTaskRequest,
 ) -> Result<SubmitTaskResponse, Fault> {
-    let (new, accepted) = prepare(shared, by, request)?;
-    let kept = serde_json::to_vec_pretty(&accepted).map_err(|error| Fault::Other(error.to_string()))?;
-    let task = match shared.context.dispatcher.submit(new, kept).await {
-        Err(SubmitError::Conflict { task_id, .. }) if by.tenant().is_some() => {
-            return Err(conflict(shared, by, task_id).await);
-        }
-        submitted => submitted?,
-    };
+    let Submission { new, request } = prepare(shared, by, request)?;
+    let submitted = shared.context.dispatcher.submit(new, request).await;
+    Ok(accepted(&submitted.map_err(|error| told(by, error))?))
+}
+
+pub(super) fn accepted(task: &Task) -> SubmitTaskResponse {
     let task_id = task.id().to_string();
-    Ok(SubmitTaskResponse { handle_id: task_id.clone(), task_id, status: crate::task::Status::Accepted.into() })
+    SubmitTaskResponse { handle_id: task_id.clone(), task_id, status: Status::Accepted.into() }
 }
 
 /// The task, and the request as it is kept: with the id that it got.
-fn prepare(
-    shared: &Shared,
-    by: &Caller,
-    mut request: SubmitTaskRequest,
-) -> Result<(NewTask, SubmitTaskRequest), Fault> {
+pub(super) fn prepare(shared: &Shared, by: &Caller, mut request: SubmitTaskRequest) -> Result<Submission, Fault> {
     if let Some(own) = by.tenant() {
         claim(&mut request, own)?;
     }
@@ -43,14 +36,17 @@ fn prepare(
     let plan = capability::plan(&spec, &shared.context.manifest)?;
     let id = id.unwrap_or_else(TaskId::random);
     accepted.task_id = Some(id.to_string());
-    Ok((NewTask { id, spec, plan, created_at: Timestamp::now() }, accepted))
+    let kept = serde_json::to_vec_pretty(&accepted).map_err(|error| Fault::Other(error.to_string()))?;
+    Ok(Submission { new: NewTask { id, spec, plan, created_at: Timestamp::now() }, request: kept })
 }
 
-/// How the other task stands is for those who may see it.
-async fn conflict(shared: &Shared, by: &Caller, task_id: TaskId) -> Fault {
-    match read(shared, by, task_id.clone()).await {
-        Ok(task) => SubmitError::Conflict { task_id, status: task.status() }.into(),
-        Err(_) => Fault::TakenId(task_id.to_string()),
+/// How the other task of a conflict stands is for those who may see it.
+pub(super) fn told(by: &Caller, error: SubmitError) -> Fault {
+    match error {
+        SubmitError::Conflict { task_id, tenant, .. } if !by.sees_tenant(tenant.as_deref()) => {
+            Fault::TakenId(task_id.to_string())
+        }
+        error => error.into(),
     }
 }
 

@@ -38,8 +38,29 @@ impl Table {
         Self(described.chain(plain).collect())
     }
 
-    pub(super) fn find(&self, path: &str) -> Option<&Route> {
-        self.0.iter().find(|route| route.matches(path))
+    /// Of several that match, the one that knows the method: a task may be called `batch`.
+    pub(super) fn find(&self, path: &str, method: &Method) -> Option<&Route> {
+        let mut matching = self.0.iter().filter(|route| route.matches(path)).peekable();
+        let first = matching.peek().copied();
+        matching.find(|route| route.knows(method)).or(first)
+    }
+
+    /// For the header `Allow`. Whatever can be got can be asked for its head.
+    pub(super) fn allow(&self, path: &str) -> Vec<String> {
+        let matching = self.0.iter().filter(|route| route.matches(path));
+        let mut methods: Vec<String> =
+            matching.flat_map(|route| &route.operations).map(|o| o.method.to_string()).collect();
+        if methods.iter().any(|m| m == "GET") {
+            methods.push("HEAD".to_owned());
+        }
+        methods.sort_unstable();
+        methods.dedup();
+        methods
+    }
+
+    /// Whether something else has just this path, by another method.
+    pub(super) fn is_shadowed(&self, route: &Route, path: &str) -> bool {
+        route.template != path && self.0.iter().any(|other| other.template == path)
     }
 }
 
@@ -67,14 +88,9 @@ impl Route {
         }
     }
 
-    /// For the header `Allow`. Whatever can be got can be asked for its head.
-    pub(super) fn allow(&self) -> Vec<String> {
-        let mut methods: Vec<String> = self.operations.iter().map(|o| o.method.to_string()).collect();
-        if methods.iter().any(|m| m == "GET") {
-            methods.push("HEAD".to_owned());
-        }
-        methods.sort_unstable();
-        methods
+    fn knows(&self, method: &Method) -> bool {
+        let method = asked(method);
+        self.operations.iter().any(|operation| operation.method == method)
     }
 
     /// Refuses query parameters that the operation does not know, and known ones given twice: a misspelt `wait_ms`
@@ -83,7 +99,7 @@ impl Route {
         if !self.template.starts_with(STRICT_PREFIX) {
             return Ok(());
         }
-        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let method = asked(request.method());
         let Some(operation) = self.operations.iter().find(|o| o.method == method) else { return Ok(()) };
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
         for (index, (name, _)) in given.iter().enumerate() {
@@ -98,4 +114,8 @@ impl Route {
         }
         Ok(())
     }
+}
+
+fn asked(method: &Method) -> &Method {
+    if method == Method::HEAD { &Method::GET } else { method }
 }

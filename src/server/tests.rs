@@ -2,6 +2,7 @@
 //! where the socket matters.
 
 mod access;
+mod batch;
 mod contract;
 mod document;
 mod output;

@@ -1,6 +1,7 @@
 //! End to end: the real binary on a free port with a data directory of its own, over HTTP.
 
 mod access;
+mod batch;
 mod cgroups;
 mod cli;
 mod concurrency;

@@ -1,6 +1,7 @@
 //! The cases, one file for each area.
 
 mod access;
+mod batch;
 mod command;
 mod disk;
 mod document;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<&'static Case> {
         access::CASES,
         refused::CASES,
         submit::CASES,
+        batch::CASES,
         command::CASES,
         script::CASES,
         output::CASES,

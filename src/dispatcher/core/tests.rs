@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dispatcher::handle::Submission;
 use crate::ledger::Capacity;
 use crate::task::state::Running;
 use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
@@ -100,6 +101,11 @@ fn submit(name: &str) -> Input {
     Input::Submit { new: Box::new(new_task(name)), request: vec![], reply: oneshot::channel().0 }
 }
 
+fn batch(names: &[&str], atomic: bool) -> Input {
+    let submission = |name: &&str| (Submission { new: new_task(name), request: vec![] }, oneshot::channel().0);
+    Input::SubmitBatch { submissions: names.iter().map(submission).collect(), atomic }
+}
+
 fn kill(name: &str) -> Input {
     Input::Kill { id: id(name), owner: None, reply: oneshot::channel().0 }
 }
@@ -137,6 +143,32 @@ fn the_queue_has_an_end_and_a_draining_runtime_takes_nothing() {
     assert_eq!(f.run(all), ["accepted", "launch", "accepted", "accepted", "accepted", "refused"]);
     f.core.draining = true;
     assert_eq!(f.run(vec![submit("f")]), ["refused"]);
+}
+
+#[test]
+fn a_batch_is_as_many_submissions_in_one_turn() {
+    let mut f = fixture(2);
+    let names = ["a", "b", "c", "a", "d", "e", "f"];
+    let expected =
+        ["accepted", "launch", "accepted", "launch", "accepted", "refused", "accepted", "accepted", "refused"];
+    assert_eq!(f.run(vec![batch(&names, false)]), expected, "the queue has three places");
+    assert_eq!(f.run(vec![batch(&["g", "a"], false)]), ["refused", "refused"]);
+}
+
+#[test]
+fn an_atomic_batch_that_is_refused_leaves_all_as_it_was() {
+    let mut f = fixture(2);
+    f.run(vec![submit("known")]);
+    let before = format!("{:?}", sorted(&f));
+    for names in [&["a", "b", "known", "c"][..], &["a", "b", "c", "d", "e"], &["a", "a"]] {
+        assert_eq!(f.run(vec![batch(names, true)]), ["refused"], "{names:?}");
+        assert_eq!(before, format!("{:?}", sorted(&f)));
+    }
+    // What else is in the turn stays.
+    let turn = vec![submit("x"), batch(&["a", "known"], true), submit("y")];
+    assert_eq!(f.run(turn), ["accepted", "launch", "refused", "accepted"]);
+    assert_eq!(f.run(vec![batch(&["a", "b"], true)]), ["accepted", "accepted"]);
+    assert_eq!(f.shelf.tasks.len(), 5);
 }
 
 #[test]

@@ -1,13 +1,42 @@
-//! Taking back a turn whose commit failed.
+//! Taking back a turn whose commit failed, or the last part of one.
 
 use super::{Core, Effect, Live, Turn, Undo};
 use crate::dispatcher::handle::Unavailable;
 use crate::dispatcher::input::Fact;
 
+/// How far a turn was decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    transitions: usize,
+    effects: usize,
+    undo: usize,
+}
+
+impl Turn {
+    pub(super) fn mark(&self) -> Mark {
+        Mark { transitions: self.transitions.len(), effects: self.effects.len(), undo: self.undo.len() }
+    }
+}
+
 impl Core {
     /// Takes the turn back, newest change first, and answers those who wait for it.
     pub fn undo(&mut self, turn: Turn) -> Vec<Fact> {
-        for step in turn.undo.into_iter().rev() {
+        self.take_back(turn.undo);
+        for effect in turn.effects {
+            effect.abandon();
+        }
+        turn.facts
+    }
+
+    /// Takes back what was decided since the mark; nobody who waits for it is answered.
+    pub(super) fn roll_back(&mut self, turn: &mut Turn, Mark { transitions, effects, undo }: Mark) {
+        turn.transitions.truncate(transitions);
+        turn.effects.truncate(effects);
+        self.take_back(turn.undo.split_off(undo));
+    }
+
+    fn take_back(&mut self, steps: Vec<Undo>) {
+        for step in steps.into_iter().rev() {
             match step {
                 Undo::Created(id) => {
                     if let Some(live) = self.live.remove(&id) {
@@ -35,10 +64,6 @@ impl Core {
                 }
             }
         }
-        for effect in turn.effects {
-            effect.abandon();
-        }
-        turn.facts
     }
 }
 

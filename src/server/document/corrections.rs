@@ -7,7 +7,8 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
+    "SubmitBatchRequest",
     "DrainRequest",
     "SubmitTaskRequest",
     "ExecutionSpec",
@@ -223,6 +224,7 @@ fn details(schema: &mut Value) {
 
 fn special_fields(schemas: &mut Value) {
     schemas["SubmitTaskRequest"]["properties"]["task_id"]["pattern"] = json!(texts::TASK_ID);
+    schemas["SubmitBatchRequest"]["properties"]["atomic"]["default"] = json!(false);
     schemas["DrainRequest"]["properties"]["waiting"]["default"] = json!("keep");
     let limits = &mut schemas["ResourceLimits"]["properties"];
     limits["wall_time_ms"]["default"] = json!(DEFAULT_WALL_TIME_MS);

@@ -36,7 +36,7 @@ const UNAVAILABLE: Failure = ("503", "The runtime is not ready, is being drained
 /// The operation is new and not listed here yet; the test of the document sees it first.
 pub(super) fn of(operation_id: &str) -> &'static [Failure] {
     match operation_id {
-        "submit_task" => {
+        "submit_task" | "submit_batch" => {
             &[REFUSED, NO_TOKEN, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE]
         }
         "get_task" | "get_task_events" | "stream_task" => {

@@ -7,6 +7,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::MetaPath;
 use serde_json::{Value, json};
 
+use super::batch::batch;
 use super::{Answer, Server, command};
 use crate::config::{Role, TokenHash};
 use crate::dispatcher::testing::Rules;
@@ -27,6 +28,7 @@ const NEEDS: &[Line] = &[
     ("GET", "/readyz", None),
     ("GET", "/metrics", Some((Role::Read, true))),
     ("POST", "/api/v1/tasks", Some((Role::Submit, false))),
+    ("POST", "/api/v1/tasks/batch", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}", Some((Role::Read, false))),
     ("POST", "/api/v1/tasks/{task_id}/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}/events", Some((Role::Read, false))),
@@ -115,6 +117,7 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
     let path = template.replace("{task_id}", &task_of(owner));
     let body = match *template {
         "/api/v1/tasks" => command(json!({})),
+        "/api/v1/tasks/batch" => batch(&[json!({})]),
         "/api/v1/runtime/drain" => "{}".to_owned(),
         _ => String::new(),
     };
@@ -245,6 +248,37 @@ async fn a_token_has_its_rate() {
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(answers[0].status, 200);
     assert_eq!(ask("free").await.status, 200, "another token has a rate of its own");
+}
+
+#[tokio::test]
+async fn a_batch_counts_for_its_tasks_and_what_is_ahead_is_waited_for() {
+    let server = Server::guarded(
+        Rules::default(),
+        &format!("tokens:\n{}", entry("a", "a", ", role: submit, requests_per_second: 2")),
+    );
+    let large = batch(&vec![json!({}); 200]);
+    assert_eq!(ask(&server, "a", "POST", "/api/v1/tasks/batch", &large).await.status, 200);
+    assert_eq!(ask(&server, "a", "GET", "/api/v1/runtime/info", "").await.status, 429, "for a hundred seconds");
+}
+
+#[tokio::test]
+async fn a_batch_is_of_its_tokens_tenant_and_tells_nothing_of_others() {
+    let server = guarded().await;
+    let token = secret(Role::Submit, Some("acme"));
+    let tasks = [
+        json!({"task_id": "own"}),
+        json!({"control_context": {"tenant": "zenith"}}),
+        json!({"task_id": "task-of-zenith"}),
+        json!({"task_id": "task-of-acme"}),
+    ];
+    let answer = ask(&server, &token, "POST", "/api/v1/tasks/batch", &batch(&tasks)).await.json();
+    let results = answer["results"].as_array().expect("results");
+    assert_eq!(results[0]["status"], "accepted");
+    assert_eq!(results[1]["error"]["code"], "permission_denied");
+    assert_eq!(results[2]["error"]["details"], json!({"index": 2, "task_id": "task-of-zenith"}));
+    assert_eq!(results[3]["error"]["details"], json!({"index": 3, "task_id": "task-of-acme", "status": "accepted"}));
+    let kept = std::fs::read_to_string(server.dir.path().join("tasks/own/request.json")).expect("kept");
+    assert_eq!(serde_json::from_str::<Value>(&kept).expect("JSON")["control_context"]["tenant"], "acme");
 }
 
 #[tokio::test]

@@ -101,7 +101,16 @@ fn submissions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotP
         ("submit_task", 400, submit().header("content-type", "application/json").bytes(b"{\"".to_vec())),
         ("submit_task", 415, submit().header("content-type", "text/plain").bytes(b"{}".to_vec())),
     ];
+    let batch = || Call::new(Method::POST, "/api/v1/tasks/batch");
+    all.extend([
+        ("submit_batch", 200, batch().json(&json!({"tasks": [sh("true"), known]}))),
+        ("submit_batch", 409, batch().json(&json!({"tasks": [known], "atomic": true}))),
+        ("submit_batch", 400, batch().json(&json!({"tasks": []}))),
+        ("submit_batch", 415, batch().header("content-type", "text/plain").bytes(b"{}".to_vec())),
+    ]);
     if let Some(limit) = body_limit(context)? {
+        let large = batch().header("content-type", "application/json").bytes(vec![b' '; limit + 1]);
+        all.push(("submit_batch", 413, large));
         all.push((
             "submit_task",
             413,

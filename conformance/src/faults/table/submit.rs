@@ -24,6 +24,32 @@ pub const FAULTS: &[Mutation] = &[
             it.status = 400;
         }
     }),
+    answer("the results of a batch are in another order", "batch.each", |it, _| {
+        it.json(|body| {
+            if let Some(results) = body.get_mut("results").and_then(Value::as_array_mut) {
+                results.reverse();
+            }
+        });
+    }),
+    request("a batch is always all or none", "batch.refused-one", |it| {
+        if it.path == "/api/v1/tasks/batch" && it.method == Method::POST {
+            it.json(|body| body["atomic"] = json!(true));
+        }
+    }),
+    request("an atomic batch is taken in part", "batch.atomic", |it| {
+        it.json(|body| remove(body, "atomic"));
+    }),
+    answer("a batch has no bound", "batch.invalid", |it, _| {
+        if it.path == "/api/v1/tasks/batch" && it.sent["tasks"].as_array().is_some_and(Vec::is_empty) {
+            it.status = 200;
+            it.body = json!({"results": []}).to_string().into_bytes();
+        }
+    }),
+    answer("a task called batch cannot be seen", "batch.name", |it, _| {
+        if it.path == "/api/v1/tasks/batch" && it.method == Method::GET {
+            it.status = 405;
+        }
+    }),
     answer("an unknown field is accepted", "submit.unknown-field.limits", |it, _| {
         accept_if(it, |sent| sent["limits"].get("wall_time").is_some());
     }),
