@@ -7,6 +7,7 @@ pub mod error;
 pub mod event;
 pub mod health;
 pub mod inline;
+pub mod kill;
 pub mod parse;
 pub mod plan;
 pub mod row;

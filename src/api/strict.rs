@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use crate::task::kill::GRACE_MS;
 use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES, SHOWN_BYTES};
 
 /// An enum whose values are fixed words on the wire.
@@ -69,6 +70,11 @@ pub(super) fn open_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
 /// How much of a stream an answer shows.
 pub(super) fn shown_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(OrNull(LimitVisitor(SHOWN_BYTES)))
+}
+
+/// The same for the grace of a kill.
+pub(super) fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    deserializer.deserialize_any(OrNull(LimitVisitor(GRACE_MS)))
 }
 
 pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {

@@ -13,6 +13,7 @@ use super::drain::{DrainRequest, WaitingTasks};
 use super::error::ErrorInfo;
 use super::event::EventType;
 use super::health::HealthResponse;
+use super::kill::{KillRequest, KillSignal};
 use super::row::TaskRow;
 use super::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use super::status::{FailureCode, RuntimeErrorInfo};
@@ -56,6 +57,9 @@ fn serde_and_poem_agree_about_every_type() {
     example_agrees::<StreamEnd>();
     example_agrees::<EventRecord>();
     example_agrees::<RuntimeInfo>();
+    example_agrees::<KillRequest>();
+    agrees(&KillRequest::default());
+    agrees(&KillRequest { signal: Some(KillSignal::Kill), grace_ms: Some(0) });
     example_agrees::<DrainRequest>();
     agrees(&DrainRequest { waiting: Some(WaitingTasks::Keep) });
     agrees(&DrainRequest::default());

@@ -176,15 +176,20 @@ impl Client {
         self.read(request.config().timeout_global(Some(within)).build().call())
     }
 
+    /// `how` is a `KillRequest`; without one it is all as the server has it.
+    ///
     /// # Errors
     /// Refused or unreachable.
-    pub fn kill(&self, id: &str, owner: Option<&str>) -> Answer {
+    pub fn kill(&self, id: &str, owner: Option<&str>, how: Option<&Value>) -> Answer {
         let mut request = self.post(format!("{}/kill", self.task_url(id)));
         if let Some(owner) = owner {
             let owner = HeaderValue::from_bytes(owner.as_bytes()).map_err(|_| ClientError::Owner)?;
             request = request.header("x-execgo-owner", owner);
         }
-        self.read(request.send_empty())
+        match how {
+            Some(how) => self.read(request.send_json(how)),
+            None => self.read(request.send_empty()),
+        }
     }
 
     /// # Errors

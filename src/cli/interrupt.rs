@@ -32,7 +32,7 @@ pub fn kills(client: Client, task_id: String, owner: Option<String>) -> io::Resu
         next();
         eprintln!("interrupted: task {task_id} is told to end; once more to leave it alone");
         thread::spawn(move || {
-            if let Err(error) = client.kill(&task_id, owner.as_deref()) {
+            if let Err(error) = client.kill(&task_id, owner.as_deref(), None) {
                 eprintln!("error: task {task_id} could not be killed: {error}");
             }
         });

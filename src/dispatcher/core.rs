@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::scheduler::Queue;
 use crate::store::{LiveTasks, QueuedTask, StoreError};
 use crate::task::state::{IllegalTransition, LaunchId, NotLaunched, Running};
-use crate::task::{Exit, NewTask, State, Task, TaskId, Timestamp, Transition};
+use crate::task::{Exit, KillOrder, NewTask, State, Task, TaskId, Timestamp, Transition};
 
 /// Of the waiting tasks only so many are kept in memory; those behind them are read when it is their turn.
 const AT_HAND: usize = 1024;
@@ -107,8 +107,8 @@ pub(super) enum Effect {
         answer: Result<Task, KillError>,
     },
     Launch(Task),
-    /// SIGTERM to the shim, which terminates its task.
-    Terminate(Running),
+    /// An order to the shim, which ends its task.
+    Terminate(Running, KillOrder),
     /// Write the files of the ended task, then say [`Fact::ResultWritten`].
     WriteResult(Task),
     Started(Task),
@@ -175,7 +175,7 @@ impl Core {
                 Input::SubmitBatch { submissions, atomic } => {
                     self.on_batch(&mut turn, submissions, atomic, stored, now);
                 }
-                Input::Kill { id, owner, reply } => self.on_kill(&mut turn, &id, owner, reply, stored, now),
+                Input::Kill { kill, reply } => self.on_kill(&mut turn, kill, reply, stored, now),
                 Input::Fact(fact) => {
                     turn.facts.push(fact.clone());
                     if let Err(stale) = self.on_fact(&mut turn, fact, now) {
@@ -272,7 +272,7 @@ impl Core {
         self.shortage.on_started(id);
         turn.effects.push(Effect::Started(transition.task().clone()));
         if task.kill_requested() {
-            turn.effects.push(Effect::Terminate(running.clone()));
+            turn.effects.push(Effect::Terminate(running.clone(), task.kill_order()));
         }
         self.apply(turn, transition);
         self.answer_killers(turn, id);
@@ -305,7 +305,7 @@ impl Core {
         let Some(task) = self.launched_as(id, running.launch_id) else { return Ok(()) };
         let transition = task.adopt(now)?;
         if task.kill_requested() {
-            turn.effects.push(Effect::Terminate(running.clone()));
+            turn.effects.push(Effect::Terminate(running.clone(), task.kill_order()));
         }
         self.apply(turn, transition);
         Ok(())

@@ -9,7 +9,7 @@ use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
 use crate::ledger::{Account, NeverFits};
 use crate::store::Ended;
-use crate::task::{NewTask, Reservation, Status, Task, TaskId, Timestamp};
+use crate::task::{KillOrder, NewTask, Reservation, Status, Task, TaskId, Timestamp};
 
 /// Cheap to clone; every clone talks to the same dispatcher.
 #[derive(Clone, Debug)]
@@ -65,6 +65,15 @@ pub enum BatchError {
     Refused { index: usize, error: SubmitError },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+/// The end of a task, as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kill {
+    pub id: TaskId,
+    /// Of whom the one who asks says to be.
+    pub owner: Option<String>,
+    pub order: KillOrder,
 }
 
 /// Why a task was not killed.
@@ -174,12 +183,12 @@ impl Dispatcher {
     }
 
     /// Asks for the end of a task; idempotent. The answer is the task after the request was committed: cancelled
-    /// for one that had not started, still running for one that gets its SIGTERM now, unchanged for an ended one.
+    /// for one that had not started, still running for one that gets its signal now, unchanged for an ended one.
     ///
     /// # Errors
     /// See [`KillError`].
-    pub async fn kill(&self, id: TaskId, owner: Option<String>) -> Result<Task, KillError> {
-        self.ask(|reply| Input::Kill { id, owner, reply }).await?
+    pub async fn kill(&self, kill: Kill) -> Result<Task, KillError> {
+        self.ask(|reply| Input::Kill { kill, reply }).await?
     }
 
     /// # Errors

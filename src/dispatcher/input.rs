@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{KillError, Resources, Submission, SubmitError, Unavailable, Waiting};
+use super::handle::{Kill, KillError, Resources, Submission, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
 use crate::store::Ended;
 use crate::task::state::{LaunchId, Running};
@@ -25,8 +25,7 @@ pub(super) enum Input {
         atomic: bool,
     },
     Kill {
-        id: TaskId,
-        owner: Option<String>,
+        kill: Kill,
         reply: Reply<Result<Task, KillError>>,
     },
     Fact(Fact),

@@ -21,7 +21,7 @@ mod watch;
 
 pub use files::WriteResult;
 pub use handle::{
-    ActiveReservation, BatchError, Dispatcher, KillError, Resources, Submission, SubmitError, TenantResources,
+    ActiveReservation, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError, TenantResources,
     Unavailable, Waiting,
 };
 pub use launch::{LaunchSettings, inherited_env};

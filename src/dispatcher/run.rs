@@ -30,7 +30,7 @@ use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
 use crate::sys::rlimit;
 use crate::task::state::Running;
-use crate::task::{Task, TaskId, Timestamp};
+use crate::task::{KillOrder, Task, TaskId, Timestamp};
 
 /// Most inputs in one turn, a batch counting for its tasks, and so about as many transitions in one commit; but for one
 /// batch, which is in one turn however large.
@@ -306,7 +306,7 @@ impl Loop {
                 Effect::AnswerSubmit { reply, answer, request: _ } => drop(reply.send(answer)),
                 Effect::AnswerKill { reply, answer } => drop(reply.send(answer)),
                 Effect::Launch(task) => self.launch(&task),
-                Effect::Terminate(running) => terminate(&running),
+                Effect::Terminate(running, order) => terminate(&running, order),
                 Effect::WriteResult(task) => self.files.write_result(task),
                 Effect::Started(task) => self.observe_launch(&task),
                 Effect::Ended(task) => {
@@ -434,11 +434,11 @@ fn not_cleaned<T: Default>(error: StoreError) -> T {
     T::default()
 }
 
-/// The shim takes SIGTERM as the request to end its task.
-fn terminate(running: &Running) {
+/// A shim of a version that knows no orders takes SIGTERM as the request to end its task.
+fn terminate(running: &Running, order: KillOrder) {
     let Some(pid) = Pid::from_raw(running.shim_pid) else { return };
     let shim = Process { pid, start_ticks: running.shim_start_ticks };
-    if let Err(error) = shim.signal(&[Signal::TERM]) {
+    if let Err(error) = shim.order(order.to_bits(), Signal::TERM) {
         // It has ended by itself; its exit record is on the way.
         tracing::debug!(%error, shim_pid = running.shim_pid, "the shim was gone before the kill");
     }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use super::core::SubmitReply;
 use super::files;
 use super::handle::{
-    ActiveReservation, Dispatcher, KillError, Resources, Submission, SubmitError, TenantResources, Unavailable, Waiting,
+    ActiveReservation, Dispatcher, Kill, KillError, Resources, Submission, SubmitError, TenantResources, Unavailable,
+    Waiting,
 };
 use super::input::{Input, Question};
 use super::waiters::Waiters;
@@ -119,7 +120,7 @@ impl Desk {
                 self.submit_batch(vec![(Submission { new: *new, request }, reply)], false);
             }
             Input::SubmitBatch { submissions, atomic } => self.submit_batch(submissions, atomic),
-            Input::Kill { id, owner, reply } => drop(reply.send(self.kill(&id, owner))),
+            Input::Kill { kill, reply } => drop(reply.send(self.kill(kill))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
             Input::Question(Question::Drain { waiting, reply }) => {
@@ -182,16 +183,17 @@ impl Desk {
         self.commit(vec![launch, start, finish]);
     }
 
-    fn kill(&mut self, id: &TaskId, owner: Option<String>) -> Result<Task, KillError> {
+    fn kill(&mut self, kill: Kill) -> Result<Task, KillError> {
         self.rules.available?;
-        let task = self.writer.task(id).expect("reads").ok_or_else(|| KillError::NotFound(id.clone()))?;
+        let Kill { id, owner, order } = kill;
+        let task = self.writer.task(&id).expect("reads").ok_or(KillError::NotFound(id))?;
         if task.spec().control.owner.is_some() && task.spec().control.owner != owner {
             return Err(KillError::NotOwner);
         }
         let now = Timestamp::now();
         let step = match task.state() {
             State::Queued => Some(task.cancel(now).expect("queued")),
-            State::Launching { .. } | State::Running(_) => task.request_kill(now).expect("lives"),
+            State::Launching { .. } | State::Running(_) => task.request_kill(order, now).expect("lives"),
             State::Ended { .. } => None,
         };
         Ok(step.map_or(task, |step| self.commit(vec![step])))

@@ -10,13 +10,13 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use poem::http::header;
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::fault::Fault;
@@ -81,22 +81,34 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Json<T> {
     }
 }
 
-/// The body of an operation that has no fields (yet): nothing or `{}`. Fields are refused rather than ignored.
+/// A body that may be left out, which is as good as `{}`.
 #[derive(Debug)]
-pub(super) struct NoFields;
+pub(super) struct OptionalJson<T>(pub(super) T);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
+impl<'a, T: Type + DeserializeOwned + Default> ApiExtractor<'a> for OptionalJson<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
 
-impl<'a> FromRequest<'a> for NoFields {
-    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        <Json<T> as ApiExtractor>::request_meta().map(|meta| MetaRequest { required: false, ..meta })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
         let bytes = read(request, body).await?;
-        if !bytes.is_empty() {
-            check_declared_as_json(request)?;
-            let Nothing {} = api::parse(&bytes).map_err(Fault::from)?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
         }
-        Ok(Self)
+        check_declared_as_json(request)?;
+        Ok(Self(api::parse(&bytes).map_err(Fault::from)?))
     }
 }
 

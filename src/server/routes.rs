@@ -8,7 +8,7 @@ use poem_openapi::param::Path;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use super::access::{Access, Caller};
-use super::body::{Json, NoFields};
+use super::body::{Json, OptionalJson};
 use super::edge::Edge;
 use super::fault::Fault;
 use super::metrics::Exposition;
@@ -19,6 +19,7 @@ use super::{Shared, batch, document, drain, events, health, kill, metrics, raw, 
 use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
+use crate::api::kill::KillRequest;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
 use crate::task::exit::OutputStream;
@@ -123,8 +124,9 @@ impl Api {
 
     /// End a task
     ///
-    /// A waiting task is cancelled and never starts. A running one gets SIGTERM, and SIGKILL after the grace. An ended
-    /// one stays as it is. Asking again changes nothing. The body is empty or `{}`.
+    /// A waiting task is cancelled and never starts. A running one gets the signal, and SIGKILL after the grace. An ended
+    /// one stays as it is. Asking again in the same way changes nothing; another signal is sent too, and a shorter grace
+    /// counts. Without a body it is SIGTERM and the grace of the server.
     #[oai(path = "/api/v1/tasks/:task_id/kill", method = "post", operation_id = "kill_task", tag = "Tag::Tasks")]
     async fn kill_task(
         &self,
@@ -135,9 +137,9 @@ impl Api {
         /// The task's `control_context.owner`, when it has one.
         #[oai(name = "x-execgo-owner")]
         owner: Header,
-        _body: NoFields,
+        request: OptionalJson<KillRequest>,
     ) -> Answer<Json<TaskStatusResponse>> {
-        Ok(Json(kill::kill(ctx.0, by.0, &task_id, owner.0).await?))
+        Ok(Json(kill::kill(ctx.0, by.0, &task_id, owner.0, request.0).await?))
     }
 
     /// Events of a task

@@ -74,7 +74,7 @@ impl Shim {
     pub fn begin(name: &CStr) -> Result<Self, StepError> {
         let launcher = process::getppid();
         detach(name).map_err(|error| StepError::new("detach the shim", error))?;
-        let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM]);
+        let signals = Signals::with_orders(&[Signal::SIGCHLD, Signal::SIGTERM]);
         let signals = signals.map_err(|error| StepError::new("signalfd", error))?;
         let stat = proc_stat::read_self().map_err(|error| StepError::new("read /proc/self/stat", error))?;
         Ok(Self { launcher, own_start_ticks: stat.start_ticks, signals })

@@ -10,16 +10,18 @@ use rustix::process::Signal;
 use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::descendants;
 use crate::sys::process::Pid;
+use crate::task::KillSignal;
 
-/// Asks every descendant of `root` to end: SIGTERM, and SIGCONT in case it is stopped. Each is asked once; the rounds
+/// Asks every descendant of `root` to end: `signal`, and SIGCONT in case it is stopped. Each is asked once; the rounds
 /// are for those that are forked meanwhile. Of a fork bomb that fills the machine not all are asked: a scan takes seconds
 /// then, and nothing else is done meanwhile.
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub fn ask_all(root: Pid) -> io::Result<()> {
+pub fn ask_all(root: Pid, signal: KillSignal) -> io::Result<()> {
     const MAX_ROUNDS: usize = 10;
     const NO_ROUND_AFTER_MS: u64 = 250;
+    let signals = [Signal::from(signal), Signal::CONT];
     let last = monotonic_ms().saturating_add(NO_ROUND_AFTER_MS);
     let mut asked = HashSet::new();
     for _ in 0..MAX_ROUNDS {
@@ -30,7 +32,7 @@ pub fn ask_all(root: Pid) -> io::Result<()> {
         }
         for process in all {
             // It may have ended by itself.
-            let _ = process.signal(&[Signal::TERM, Signal::CONT]);
+            let _ = process.signal(&signals);
         }
         if monotonic_ms() > last {
             break;
@@ -49,4 +51,19 @@ pub fn kill_all(root: Pid, skip: impl Fn(Pid) -> bool) -> io::Result<()> {
         let _ = process.signal(&[Signal::KILL]);
     }
     Ok(())
+}
+
+impl From<KillSignal> for Signal {
+    fn from(signal: KillSignal) -> Self {
+        match signal {
+            KillSignal::Hup => Self::HUP,
+            KillSignal::Int => Self::INT,
+            KillSignal::Quit => Self::QUIT,
+            KillSignal::Abrt => Self::ABORT,
+            KillSignal::Kill => Self::KILL,
+            KillSignal::Usr1 => Self::USR1,
+            KillSignal::Usr2 => Self::USR2,
+            KillSignal::Term => Self::TERM,
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //!    └─────────command exits────────────────────────────▲
 //! ```
 
+use crate::task::{KillOrder, KillSignal};
+
 /// Pauses between two rounds of SIGKILL. A round is repeated at once when a child was reaped, which may have left
 /// children of its own.
 const FIRST_PAUSE_MS: u64 = 2;
@@ -27,6 +29,8 @@ pub struct Timeline {
     phase: Phase,
     timed_out: bool,
     killed: bool,
+    /// The signals by which the task was asked to end, by their numbers; none is sent twice.
+    asked: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +44,7 @@ impl Timeline {
     #[must_use]
     pub const fn new(started: u64, wall_time_ms: u64, grace_ms: u64) -> Self {
         let deadline = started.saturating_add(wall_time_ms);
-        Self { deadline, grace_ms, phase: Phase::Running, timed_out: false, killed: false }
+        Self { deadline, grace_ms, phase: Phase::Running, timed_out: false, killed: false, asked: 0 }
     }
 
     #[must_use]
@@ -62,21 +66,29 @@ impl Timeline {
         }
     }
 
-    /// A kill request reached the living command. Says whether SIGTERM is due to the whole task.
+    /// A kill request came, for the command or, where that has exited, for what has a grace behind it. A grace that
+    /// runs may become shorter and never longer. Says which signal is due to the whole task.
     #[must_use]
-    pub fn on_kill_request(&mut self, now: u64) -> bool {
+    pub fn on_kill_request(&mut self, now: u64, order: KillOrder, command_lives: bool) -> Option<KillSignal> {
+        let grace_ms = match order.signal {
+            KillSignal::Kill => 0,
+            _ => order.grace_ms.unwrap_or(self.grace_ms),
+        };
+        let until = now.saturating_add(grace_ms);
         match self.phase {
-            Phase::Running => {
-                self.killed = true;
-                self.phase = Phase::Grace { until: now.saturating_add(self.grace_ms) };
-                true
-            }
-            Phase::Grace { .. } => {
-                self.killed = true;
-                false
-            }
-            Phase::Killing { .. } => false,
+            Phase::Running if command_lives => self.phase = Phase::Grace { until },
+            Phase::Grace { until: before } => self.phase = Phase::Grace { until: before.min(until) },
+            Phase::Running | Phase::Killing { .. } => return None,
         }
+        self.killed |= command_lives;
+        (order.signal != KillSignal::Kill && self.ask(order.signal)).then_some(order.signal)
+    }
+
+    /// Says whether this signal was not sent yet.
+    const fn ask(&mut self, signal: KillSignal) -> bool {
+        let before = self.asked;
+        self.asked |= 1 << signal.number();
+        before != self.asked
     }
 
     /// A limit that the shim itself keeps is exceeded. Says whether SIGTERM is due to the whole task.
@@ -84,6 +96,7 @@ impl Timeline {
     pub fn on_limit(&mut self, now: u64) -> bool {
         let running = self.is_running();
         if running {
+            self.ask(KillSignal::Term);
             self.phase = Phase::Grace { until: now.saturating_add(self.grace_ms) };
         }
         running
@@ -120,6 +133,7 @@ impl Timeline {
         match self.phase {
             Phase::Running if limit_passed => {
                 self.timed_out = true;
+                self.ask(KillSignal::Term);
                 self.phase = Phase::Grace { until: now.saturating_add(self.grace_ms) };
                 Some(Due::TimedOut { terminate: true })
             }
@@ -167,6 +181,55 @@ mod tests {
         Timeline::new(1000, 500, 50)
     }
 
+    const TERM: Option<KillSignal> = Some(KillSignal::Term);
+
+    fn kill(line: &mut Timeline, now: u64) -> Option<KillSignal> {
+        line.on_kill_request(now, KillOrder::default(), true)
+    }
+
+    const fn order(signal: KillSignal, grace_ms: u64) -> KillOrder {
+        KillOrder { signal, grace_ms: Some(grace_ms) }
+    }
+
+    #[test]
+    fn each_signal_is_sent_once_and_a_later_grace_counts_only_where_it_is_shorter() {
+        let mut line = timeline();
+        let int = order(KillSignal::Int, 90);
+        assert_eq!(line.on_kill_request(1100, int, true), Some(KillSignal::Int));
+        assert_eq!((line.on_kill_request(1110, int, true), line.next_due(true)), (None, 1190));
+        assert_eq!((kill(&mut line, 1120), line.next_due(true)), (TERM, 1170));
+        assert_eq!((kill(&mut line, 1130), line.next_due(true)), (None, 1170));
+        let hup = order(KillSignal::Hup, 10);
+        assert_eq!((line.on_kill_request(1140, hup, true), line.next_due(true)), (Some(KillSignal::Hup), 1150));
+        assert_eq!((line.on_clock(1150, true), line.killed()), (Some(Due::Kill), true));
+        assert_eq!(line.on_kill_request(1151, order(KillSignal::Quit, 0), true), None, "it is too late to ask");
+    }
+
+    #[test]
+    fn sigkill_has_no_grace_and_shortens_one_that_runs() {
+        for earlier in [None, Some(KillOrder::default())] {
+            let mut line = timeline();
+            if let Some(order) = earlier {
+                let _ = line.on_kill_request(1100, order, true);
+            }
+            assert_eq!(line.on_kill_request(1110, order(KillSignal::Kill, 40), true), None);
+            assert_eq!((line.on_clock(1110, true), line.killed()), (Some(Due::Kill), true));
+        }
+    }
+
+    #[test]
+    fn what_a_command_left_behind_may_lose_its_grace_but_the_command_was_not_killed() {
+        let mut line = timeline();
+        assert!(line.on_limit(1100));
+        line.on_command_exit(1110);
+        assert_eq!(line.on_kill_request(1111, KillOrder::default(), false), None, "it had its SIGTERM");
+        assert_eq!((line.next_due(false), line.killed()), (1150, false));
+        let quit = order(KillSignal::Quit, 5);
+        assert_eq!((line.on_kill_request(1112, quit, false), line.next_due(false)), (Some(KillSignal::Quit), 1117));
+        let mut line = timeline();
+        assert_eq!((line.on_kill_request(1100, quit, false), line.is_running()), (None, true));
+    }
+
     #[test]
     fn the_deadline_terminates_once_and_the_grace_kills_with_growing_pauses() {
         let mut line = timeline();
@@ -183,8 +246,8 @@ mod tests {
     #[test]
     fn a_kill_request_terminates_and_a_second_one_does_not_extend_the_grace() {
         let mut line = timeline();
-        assert!(line.on_kill_request(1100));
-        assert!(!line.on_kill_request(1140));
+        assert_eq!(kill(&mut line, 1100), TERM);
+        assert_eq!(kill(&mut line, 1140), None);
         assert_eq!(line.next_due(true), 1150);
         assert_eq!(line.on_clock(1150, true), Some(Due::Kill));
         assert_eq!((line.timed_out(), line.killed()), (false, true));
@@ -204,13 +267,13 @@ mod tests {
     #[test]
     fn the_deadline_within_the_grace_is_noted_and_terminates_nobody_twice() {
         let mut line = timeline();
-        assert!(line.on_kill_request(1480));
+        assert_eq!(kill(&mut line, 1480), TERM);
         assert_eq!(line.next_due(true), 1500);
         assert_eq!(line.on_clock(1500, true), Some(Due::TimedOut { terminate: false }));
         assert_eq!((line.on_clock(1500, true), line.next_due(true)), (None, 1530));
         let mut line = timeline();
         assert_eq!(line.on_clock(1500, true), Some(Due::TimedOut { terminate: true }));
-        assert!(!line.on_kill_request(1510));
+        assert_eq!(kill(&mut line, 1510), None);
         assert_eq!((line.timed_out(), line.killed()), (true, true));
     }
 
@@ -234,7 +297,7 @@ mod tests {
         line.on_reaped(1201);
         assert_eq!(line.on_clock(1201, false), Some(Due::Kill));
         let mut line = timeline();
-        assert!(line.on_kill_request(1100));
+        assert_eq!(kill(&mut line, 1100), TERM);
         line.on_command_exit(1110);
         line.on_reaped(1110);
         assert_eq!((line.on_clock(1149, false), line.next_due(false)), (None, 1150));
@@ -253,7 +316,7 @@ mod tests {
     fn the_longest_limits_do_not_overflow() {
         let mut line = Timeline::new(u64::MAX - 5, 1 << 53, 1 << 53);
         assert_eq!(line.next_due(true), u64::MAX);
-        assert!(line.on_kill_request(u64::MAX - 1));
+        assert_eq!(kill(&mut line, u64::MAX - 1), TERM);
         assert_eq!(line.next_due(true), u64::MAX);
     }
 }

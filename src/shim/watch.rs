@@ -16,10 +16,10 @@ use crate::sandbox::cgroup::{CpuTime, Facts, Group};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::sys::process::{self, ChildrenUsage, End, Reaped};
-use crate::sys::signal::{Signal, Signals};
+use crate::sys::signal::{Arrived, Signal, Signals};
 use crate::task::exit::{OutputFault, WorkspaceExcess};
 use crate::task::state::Running;
-use crate::task::{Exit, ExitStatus, TaskId, Timestamp, Usage};
+use crate::task::{Exit, ExitStatus, KillOrder, KillSignal, TaskId, Timestamp, Usage};
 
 /// A started task under watch.
 #[derive(Debug)]
@@ -170,9 +170,16 @@ impl Watch {
 
     fn on_signals(&mut self) -> io::Result<()> {
         // SIGCHLD only wakes: each turn of the loop reaps.
-        while let Some(signal) = self.signals.take()? {
-            if signal == Signal::SIGTERM && self.command_lives()? && self.timeline.on_kill_request(monotonic_ms()) {
-                terminate::ask_all(process::getpid())?;
+        while let Some(arrived) = self.signals.take_any()? {
+            let order = match arrived {
+                Arrived::Signal(Signal::SIGTERM) => Some(KillOrder::default()),
+                Arrived::Order(bits) => KillOrder::from_bits(bits),
+                Arrived::Signal(_) | Arrived::BesideOrder => None,
+            };
+            let Some(order) = order else { continue };
+            let lives = self.command_lives()?;
+            if let Some(signal) = self.timeline.on_kill_request(monotonic_ms(), order, lives) {
+                terminate::ask_all(process::getpid(), signal)?;
             }
         }
         Ok(())
@@ -184,7 +191,7 @@ impl Watch {
             output.take()?;
         }
         if !faulty && self.output_fault().is_some() && self.end.is_none() && self.timeline.on_limit(monotonic_ms()) {
-            terminate::ask_all(process::getpid())?;
+            terminate::ask_all(process::getpid(), KillSignal::Term)?;
         }
         Ok(())
     }
@@ -221,7 +228,7 @@ impl Watch {
                         at: Timestamp::now(),
                     });
                     if terminate {
-                        terminate::ask_all(process::getpid())?;
+                        terminate::ask_all(process::getpid(), KillSignal::Term)?;
                     }
                 }
                 Due::Kill => {
@@ -251,7 +258,7 @@ impl Watch {
         let now = monotonic_ms();
         self.excess = self.workspace.as_mut().and_then(|workspace| workspace.on_clock(now));
         if self.excess.is_some() && self.timeline.on_limit(now) {
-            terminate::ask_all(process::getpid())?;
+            terminate::ask_all(process::getpid(), KillSignal::Term)?;
         }
         Ok(())
     }

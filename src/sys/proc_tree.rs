@@ -3,12 +3,13 @@
 //! A scan is a snapshot of something that moves: who must reach all, scans again until nothing is left.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::proc_stat::{self, ProcStat};
-use super::process::Pid;
+use super::process::{Pid, queue_order};
 
 /// A process as a scan saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,15 +24,28 @@ impl Process {
     /// # Errors
     /// `ESRCH` when the process is gone, `EPERM` when it has become somebody else's.
     pub fn signal(&self, signals: &[Signal]) -> io::Result<()> {
-        let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
-        // The pidfd pins whoever had the pid when it was opened; only then can the start time be compared.
-        if proc_stat::read(self.pid)?.start_ticks != self.start_ticks {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
+        let pidfd = self.pin()?;
         for signal in signals {
             pidfd_send_signal(&pidfd, *signal)?;
         }
         Ok(())
+    }
+
+    /// Sends an order to this process alone, see [`queue_order`].
+    ///
+    /// # Errors
+    /// As [`Self::signal`].
+    pub fn order(&self, order: u64, beside: Signal) -> io::Result<()> {
+        queue_order(self.pin()?.as_fd(), order, beside)
+    }
+
+    /// The pidfd pins whoever had the pid when it was opened; only then can the start time be compared.
+    fn pin(&self) -> io::Result<OwnedFd> {
+        let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
+        if proc_stat::read(self.pid)?.start_ticks != self.start_ticks {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(pidfd)
     }
 
     /// Whether it works in `dir`, or has it or something below it open. What cannot be seen counts as no.

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
@@ -97,6 +97,51 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::pidfd_send_signal(pidfd, signal)?)
 }
+
+/// Sends an order to a process that takes them ([`Signals::with_orders`](super::signal::Signals::with_orders)), and
+/// behind it `beside`, which one that takes none understands.
+///
+/// # Errors
+/// `ESRCH` when the process has been reaped.
+pub fn queue_order(pidfd: BorrowedFd<'_>, order: u64, beside: Signal) -> io::Result<()> {
+    // Too many signals are queued already (RLIMIT_SIGPENDING): the plain one comes through.
+    if send_queued(pidfd, super::signal::order(), order).is_err() {
+        return pidfd_send_signal(pidfd, beside);
+    }
+    send_queued(pidfd, beside.as_raw(), 0)
+}
+
+/// `struct siginfo` as sigqueue(3) fills it.
+#[repr(C)]
+struct QueuedInfo {
+    signo: libc::c_int,
+    errno: libc::c_int,
+    code: libc::c_int,
+    sender: Sender,
+    /// The kernel reads 128 bytes.
+    rest: [u64; 13],
+}
+
+#[repr(C)]
+struct Sender {
+    pid: libc::pid_t,
+    uid: libc::uid_t,
+    value: usize,
+}
+
+fn send_queued(pidfd: BorrowedFd<'_>, signo: libc::c_int, value: u64) -> io::Result<()> {
+    let sender = Sender {
+        pid: getpid().as_raw_pid(),
+        uid: rustix::process::getuid().as_raw(),
+        value: usize::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?,
+    };
+    let info = QueuedInfo { signo, errno: 0, code: libc::SI_QUEUE, sender, rest: [0; 13] };
+    // SAFETY: the kernel reads one siginfo, which `info` is as long as, and writes nothing.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signo, &raw const info, 0) };
+    if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+const _: () = assert!(size_of::<QueuedInfo>() >= size_of::<libc::siginfo_t>());
 
 /// Sends a signal to a process group. The leader must be a child of ours that was not reaped, which alone keeps the
 /// number from naming another group.

@@ -1,6 +1,7 @@
 //! Signal mask, dispositions, and signals as something to read.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -55,6 +56,21 @@ pub fn reset_dispositions() {
     }
 }
 
+/// A signal that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    Signal(Signal),
+    /// Sent beside an order, for a reader that knows no orders.
+    BesideOrder,
+    /// By [`queue_order`](super::process::queue_order).
+    Order(u64),
+}
+
+/// The signal that carries a value: a real-time one, for those are queued, and none is lost behind another.
+pub(super) fn order() -> libc::c_int {
+    libc::SIGRTMIN()
+}
+
 /// Blocked signals, to be read (signalfd(2)). Each process makes its own: what it reads are its own signals.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
@@ -69,15 +85,49 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
+    /// The same, and orders.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn with_orders(signals: &[Signal]) -> io::Result<Self> {
+        let mut set: MaybeUninit<libc::sigset_t> = MaybeUninit::uninit();
+        // SAFETY: sigemptyset(3) makes the set whole before anything reads it.
+        let set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), order());
+            set.assume_init()
+        };
+        // SAFETY: the set is a valid one; it holds a number that nix has no name for, which signalfd(2) takes.
+        let mut mask = unsafe { SigSet::from_sigset_t_unchecked(set) };
+        signals.iter().for_each(|signal| mask.add(*signal));
+        Ok(Self(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+    }
+
     /// The next signal that is pending, if any. Equal signals that come together are one.
     ///
     /// # Errors
     /// None are known.
     pub fn take(&self) -> io::Result<Option<Signal>> {
         let Some(info) = self.0.read_signal()? else { return Ok(None) };
-        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        Ok(Some(Signal::try_from(number)?))
+        Ok(Some(Signal::try_from(number(&info))?))
     }
+
+    /// The same for a reader of orders. Orders that come together are each one of their own.
+    ///
+    /// # Errors
+    /// None are known.
+    pub fn take_any(&self) -> io::Result<Option<Arrived>> {
+        let Some(info) = self.0.read_signal()? else { return Ok(None) };
+        Ok(Some(match number(&info) {
+            signo if signo == order() => Arrived::Order(info.ssi_ptr),
+            _ if info.ssi_code == libc::SI_QUEUE => Arrived::BesideOrder,
+            signo => Arrived::Signal(Signal::try_from(signo)?),
+        }))
+    }
+}
+
+fn number(info: &libc::signalfd_siginfo) -> i32 {
+    i32::try_from(info.ssi_signo).unwrap_or(0)
 }
 
 impl AsFd for Signals {

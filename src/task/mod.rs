@@ -4,6 +4,7 @@
 pub mod event;
 pub mod exit;
 pub mod id;
+pub mod kill;
 pub mod outcome;
 pub mod paths;
 pub mod plan;
@@ -19,6 +20,7 @@ pub mod validate;
 pub use event::{Event, EventType};
 pub use exit::{Exit, ExitStatus, Usage};
 pub use id::TaskId;
+pub use kill::{KillOrder, KillSignal};
 pub use outcome::{Ended, Outcome, TaskError, TaskErrorCode};
 pub use paths::TaskPaths;
 pub use plan::{ExecutionPlan, Means, ResourceEnforcement, SandboxLayers};

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::event::{EventType, NewEvent};
 use super::exit::Exit;
 use super::id::TaskId;
+use super::kill::KillOrder;
 use super::outcome::{Ended, Outcome};
 use super::plan::ExecutionPlan;
 use super::spec::TaskSpec;
@@ -52,6 +53,9 @@ pub struct Progress {
     reserved_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kill_requested_at: Option<Timestamp>,
+    /// The last one that asked for more than the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kill_order: Option<KillOrder>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_at: Option<Timestamp>,
 }
@@ -210,6 +214,7 @@ impl Task {
             state: State::Queued,
             reserved_at: None,
             kill_requested_at: None,
+            kill_order: None,
             timeout_at: None,
         };
         let head = Arc::new(Head { id, seq, spec, plan, created_at });
@@ -293,20 +298,25 @@ impl Task {
         Ok(Some(self.step(at, vec![self.timeout_event(at)], |p| p.timeout_at = Some(at))))
     }
 
-    /// Somebody asked for the end of a launching or running task. `None`: already noted.
+    /// Somebody asked for the end of a launching or running task. `None`: already noted, and in this way.
     ///
     /// # Errors
     /// The task is queued (cancel it) or ended.
-    pub fn request_kill(&self, now: Timestamp) -> Result<Option<Transition>, IllegalTransition> {
+    pub fn request_kill(&self, order: KillOrder, now: Timestamp) -> Result<Option<Transition>, IllegalTransition> {
         match self.progress.state {
             State::Launching { .. } | State::Running(_) => {}
             State::Queued | State::Ended { .. } => return Err(self.illegal("be killed")),
         }
-        if self.progress.kill_requested_at.is_some() {
+        if self.progress.kill_requested_at.is_some() && self.kill_order() == order {
             return Ok(None);
         }
-        let events = vec![event(EventType::KillRequested, now, None, None)];
-        Ok(Some(self.step(now, events, |p| p.kill_requested_at = Some(now))))
+        let asked = Some(order).filter(|order| *order != KillOrder::default());
+        let data = asked.and_then(|order| serde_json::to_value(order).ok());
+        let events = vec![event(EventType::KillRequested, now, None, data)];
+        Ok(Some(self.step(now, events, |p| {
+            p.kill_requested_at.get_or_insert(now);
+            p.kill_order = asked;
+        })))
     }
 
     /// Ends a task that never started.

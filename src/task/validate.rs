@@ -233,7 +233,11 @@ fn positive(path: &'static str, value: Option<u64>) -> Checked<Option<u64>> {
     within(path, value, &LIMIT)
 }
 
-fn within(path: &'static str, value: Option<u64>, allowed: &RangeInclusive<u64>) -> Checked<Option<u64>> {
+/// Refuses a number out of its range.
+///
+/// # Errors
+/// Names the field.
+pub fn within(path: &'static str, value: Option<u64>, allowed: &RangeInclusive<u64>) -> Checked<Option<u64>> {
     match value {
         Some(n) if !allowed.contains(&n) => {
             let (least, most) = (allowed.start(), allowed.end());

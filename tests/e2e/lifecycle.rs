@@ -66,6 +66,33 @@ fn an_adopted_task_is_killed_and_times_out_as_before() {
     assert_eq!(server.wait(&slow)["error"]["code"], "timeout");
 }
 
+/// Its shim holds the grace, and a later server may shorten it.
+#[test]
+fn a_kill_keeps_its_signal_and_its_grace_over_a_crash() {
+    let mut server = Server::start();
+    let script = "trap 'echo interrupted' INT; echo begun; while :; do sleep 0.05; done";
+    let [soon, late] = [4_000, 600_000].map(|grace_ms| {
+        let id = server.submit_sh(script);
+        server.until_output(&id, "begun");
+        let how = json!({"signal": "SIGINT", "grace_ms": grace_ms});
+        assert_eq!(server.post(&format!("/api/v1/tasks/{id}/kill"), &how).body["status"], "running");
+        id
+    });
+    server.crash();
+    server.restart();
+    for id in [&soon, &late] {
+        server.until_output(id, "interrupted");
+        assert_eq!(server.status(id)["status"], "running", "the grace goes on");
+    }
+    let ended = server.wait(&soon);
+    assert_eq!((&ended["status"], &ended["exit_signal"]), (&json!("cancelled"), &json!(9)));
+    assert_eq!(ended["stdout"], "begun\ninterrupted\n", "the signal came once");
+    let now = json!({"signal": "SIGINT", "grace_ms": 0});
+    server.post(&format!("/api/v1/tasks/{late}/kill"), &now);
+    let ended = server.wait(&late);
+    assert_eq!((&ended["status"], &ended["stdout"]), (&json!("cancelled"), &json!("begun\ninterrupted\n")));
+}
+
 #[test]
 fn a_killed_shim_fails_its_task_and_leaves_nothing() {
     let mut server = Server::start();

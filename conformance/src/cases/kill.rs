@@ -25,6 +25,14 @@ pub const CASES: &[Case] = &[
     Case::must("kill.body.empty-object", "Kill", empty_object),
     Case::should("kill.body.fields", "Kill", fields),
     Case::should("kill.body.content-type", "Kill", content_type),
+    Case::beyond("kill.signal", "Kill", signal),
+    Case::beyond("kill.signal.kill", "Kill", sigkill),
+    Case::beyond("kill.signal.unknown", "Kill", unknown_signal),
+    Case::beyond("kill.grace.own", "Kill", own_grace),
+    Case::beyond("kill.grace.shorter", "Kill", shorter_grace),
+    Case::beyond("kill.grace.longer", "Kill", longer_grace),
+    Case::beyond("kill.grace.range", "Kill", grace_range),
+    Case::beyond("kill.how.in-events", "Kill", how_in_events),
     Case::beyond("kill.owner.missing", "Kill", |it| owned(it, None)),
     Case::beyond("kill.owner.wrong", "Kill", |it| owned(it, Some("mallory"))),
     Case::beyond("kill.owner.case", "Kill", |it| owned(it, Some("ALICE"))),
@@ -218,6 +226,96 @@ fn content_type(context: &Context) -> Outcome {
     let answer = context.client.send(kill_of(&id).header("content-type", "text/plain").bytes(b"{}".to_vec()))?;
     answer.expect_failure(415, "unsupported_media_type", "a body must be declared as JSON")?;
     context.status(&id)?.expect_field("/status", &json!("running"))
+}
+
+/// Says each signal that it gets, and goes on.
+const DEAF: &str = "for s in HUP INT TERM USR1; do trap \"echo $s\" $s; done; echo ready; while :; do sleep 0.02; done";
+
+fn kill_so(context: &Context, id: &str, how: &Value) -> Outcome {
+    let answer = context.client.send(kill_of(id).json(how))?;
+    answer.expect_status(200, "a kill may say how")
+}
+
+fn deaf(context: &Context) -> Result<String, NotPassed> {
+    let id = context.submit(&sh(DEAF))?;
+    context.says(&id, "ready\n")?;
+    Ok(id)
+}
+
+fn signal(context: &Context) -> Outcome {
+    for signal in ["HUP", "INT", "USR1"] {
+        let id = deaf(context)?;
+        kill_so(context, &id, &json!({"signal": format!("SIG{signal}"), "grace_ms": 600_000}))?;
+        context.says(&id, &format!("ready\n{signal}\n"))?;
+        kill_so(context, &id, &json!({"signal": "SIGKILL"}))?;
+        cancelled(context, &id)?.expect_field("/stdout", &json!(format!("ready\n{signal}\n")))?;
+    }
+    Ok(())
+}
+
+/// Also where a grace was asked for.
+fn sigkill(context: &Context) -> Outcome {
+    let id = deaf(context)?;
+    kill_so(context, &id, &json!({"signal": "SIGKILL", "grace_ms": 600_000}))?;
+    let status = cancelled(context, &id)?;
+    status.expect_field("/exit_signal", &json!(9))?;
+    status.expect_field("/stdout", &json!("ready\n"))
+}
+
+fn unknown_signal(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    for signal in [json!("SIGSTOP"), json!("SIGCHLD"), json!("INT"), json!("sigint"), json!(""), json!(2)] {
+        let answer = context.client.send(kill_of(&id).json(&json!({"signal": signal})))?;
+        answer.expect_failure(400, "invalid_input", "a signal that is none to end by is refused")?;
+        answer.expect_field("/error/details/field", &json!("signal"))?;
+    }
+    context.status(&id)?.expect_field("/status", &json!("running"))
+}
+
+fn own_grace(context: &Context) -> Outcome {
+    let id = deaf(context)?;
+    kill_so(context, &id, &json!({"grace_ms": 0}))?;
+    let status = cancelled(context, &id)?;
+    status.expect_field("/exit_signal", &json!(9))
+}
+
+fn shorter_grace(context: &Context) -> Outcome {
+    let id = deaf(context)?;
+    kill_so(context, &id, &json!({"grace_ms": 600_000}))?;
+    context.says(&id, "ready\nTERM\n")?;
+    context.status(&id)?.expect_field("/status", &json!("running"))?;
+    kill_so(context, &id, &json!({"grace_ms": 1}))?;
+    cancelled(context, &id)?.expect_field("/stdout", &json!("ready\nTERM\n"))
+}
+
+fn longer_grace(context: &Context) -> Outcome {
+    let id = deaf(context)?;
+    kill_so(context, &id, &json!({"grace_ms": 300}))?;
+    kill_so(context, &id, &json!({"signal": "SIGHUP", "grace_ms": 3_600_000}))?;
+    cancelled(context, &id).map(drop)
+}
+
+fn grace_range(context: &Context) -> Outcome {
+    let id = sleeping(context)?;
+    for grace in [json!(-1), json!(3_600_001), json!(1.5), json!("1")] {
+        let answer = context.client.send(kill_of(&id).json(&json!({"grace_ms": grace})))?;
+        answer.expect_failure(400, "invalid_input", "a grace that can be none is refused")?;
+        answer.expect_field("/error/details/field", &json!("grace_ms"))?;
+    }
+    context.status(&id)?.expect_field("/status", &json!("running"))
+}
+
+fn how_in_events(context: &Context) -> Outcome {
+    let id = deaf(context)?;
+    let how = json!({"signal": "SIGINT", "grace_ms": 200});
+    for _ in 0..2 {
+        kill_so(context, &id, &how)?;
+    }
+    cancelled(context, &id)?;
+    let (events, _) = context.event_types(&id)?;
+    let list = events.body.as_array().cloned().unwrap_or_default();
+    let kills: Vec<_> = list.iter().filter(|event| event["event_type"] == "kill_requested").collect();
+    events.expect(kills.len() == 1 && kills[0]["data"] == how, "the event says how the task was told to end, once")
 }
 
 fn owned_task(command: &str) -> Value {

@@ -1,19 +1,20 @@
 //! Somebody asks for the end of a task.
 
 use super::{Core, Effect, KillReply, Live, Stored, Turn, storage_fault};
-use crate::dispatcher::handle::KillError;
+use crate::dispatcher::handle::{Kill, KillError};
 use crate::task::{State, Task, TaskId, Timestamp};
 
 impl Core {
     pub(super) fn on_kill(
         &mut self,
         turn: &mut Turn,
-        id: &TaskId,
-        owner: Option<String>,
+        kill: Kill,
         reply: KillReply,
         stored: &impl Stored,
         now: Timestamp,
     ) {
+        let Kill { id, owner, order } = kill;
+        let id = &id;
         let known = match self.live.get(id) {
             Some(_) => Ok(None),
             None => stored.task(id).map_err(|error| storage_fault(&error).into()),
@@ -44,13 +45,13 @@ impl Core {
         if let Ok(cancelled) = task.cancel(now) {
             return self.end(turn, cancelled);
         }
-        if let Ok(Some(requested)) = task.request_kill(now) {
+        if let Ok(Some(requested)) = task.request_kill(order, now) {
             self.apply(turn, requested);
         }
-        // A second request repeats the signal: it is harmless, and the first may have been lost with a server. While
+        // A second request repeats the order: it is harmless, and the first may have been lost with a server. While
         // the task is launching there is nobody to signal yet; its start brings signal and answer.
         if let Some(running) = task.running() {
-            turn.effects.push(Effect::Terminate(running.clone()));
+            turn.effects.push(Effect::Terminate(running.clone(), order));
             self.answer_killers(turn, id);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dispatcher::handle::Submission;
+use crate::dispatcher::handle::{Kill, Submission};
 use crate::ledger::Capacity;
 use crate::task::state::Running;
 use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
@@ -47,7 +47,7 @@ fn names(turn: &Turn) -> Vec<&'static str> {
         Effect::AnswerKill { answer: Ok(_), .. } => "kill answered",
         Effect::AnswerKill { answer: Err(_), .. } => "kill refused",
         Effect::Launch(_) => "launch",
-        Effect::Terminate(_) => "terminate",
+        Effect::Terminate(..) => "terminate",
         Effect::WriteResult(_) => "write result",
         Effect::Started(_) => "started",
         Effect::Ended(_) => "ended",
@@ -107,7 +107,12 @@ fn batch(names: &[&str], atomic: bool) -> Input {
 }
 
 fn kill(name: &str) -> Input {
-    Input::Kill { id: id(name), owner: None, reply: oneshot::channel().0 }
+    kill_by(name, None)
+}
+
+fn kill_by(name: &str, owner: Option<String>) -> Input {
+    let kill = Kill { id: id(name), owner, order: KillOrder::default() };
+    Input::Kill { kill, reply: oneshot::channel().0 }
 }
 
 fn written(name: &str) -> Input {
@@ -210,7 +215,7 @@ fn an_owned_task_is_killed_by_its_owner_alone() {
     f.core.paused = false;
     f.run(vec![]);
     assert_eq!(f.run(vec![kill("a")]), ["kill refused"]);
-    let by = |owner: &str| Input::Kill { id: id("a"), owner: Some(owner.into()), reply: oneshot::channel().0 };
+    let by = |owner: &str| kill_by("a", Some(owner.into()));
     assert_eq!(f.run(vec![by("bob")]), ["kill refused"]);
     let started = f.started("a");
     f.run(vec![started]);

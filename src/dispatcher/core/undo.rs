@@ -85,7 +85,7 @@ impl Effect {
                 drop(reply.send(answer.and(Err(Unavailable::Storage.into()))))
             }
             Self::AnswerKill { reply, answer } => drop(reply.send(answer.and(Err(Unavailable::Storage.into())))),
-            Self::Launch(_) | Self::Terminate(_) | Self::WriteResult(_) | Self::Started(_) | Self::Ended(_) => {}
+            Self::Launch(_) | Self::Terminate(..) | Self::WriteResult(_) | Self::Started(_) | Self::Ended(_) => {}
         }
     }
 }

@@ -7,9 +7,10 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 10] = [
     "SubmitBatchRequest",
     "DrainRequest",
+    "KillRequest",
     "SubmitTaskRequest",
     "ExecutionSpec",
     "ResourceLimits",
@@ -225,6 +226,7 @@ fn details(schema: &mut Value) {
 fn special_fields(schemas: &mut Value) {
     schemas["SubmitTaskRequest"]["properties"]["task_id"]["pattern"] = json!(texts::TASK_ID);
     schemas["SubmitBatchRequest"]["properties"]["atomic"]["default"] = json!(false);
+    schemas["KillRequest"]["properties"]["signal"]["default"] = json!("SIGTERM");
     schemas["DrainRequest"]["properties"]["waiting"]["default"] = json!("keep");
     let limits = &mut schemas["ResourceLimits"]["properties"];
     limits["wall_time_ms"]["default"] = json!(DEFAULT_WALL_TIME_MS);

@@ -376,7 +376,7 @@ async fn the_error_envelopes_keep_their_shape() {
         server.submit("x".repeat(20_000)).await,
         server.send(Method::POST, "/api/v1/tasks", &[], "{}").await,
         server.submit(command(json!({}))).await,
-        server.send(Method::POST, "/api/v1/tasks/t/kill", &json, r#"{"signal":"SIGINT"}"#).await,
+        server.send(Method::POST, "/api/v1/tasks/t/kill", &json, r#"{"grace":1}"#).await,
     ];
     let shown: Vec<Value> = answers.iter().map(|a| json!([a.status.as_u16(), a.json()])).collect();
     insta::assert_json_snapshot!(shown);

@@ -222,12 +222,27 @@ async fn kill_needs_the_owner_where_there_is_one() {
 }
 
 #[tokio::test]
-async fn kill_takes_an_empty_body_and_refuses_fields_that_it_does_not_know() {
+async fn kill_says_how_and_refuses_what_it_does_not_know() {
     let server = Server::new();
-    server.accept("t").await;
-    assert_eq!(server.post("/api/v1/tasks/t/kill", "{}").await.status, 200);
-    let (status, _, message) = server.post("/api/v1/tasks/t/kill", r#"{"grace_ms":1}"#).await.fault();
-    assert_eq!((status, message.as_str()), (400, "grace_ms is not a known field; allowed here are none"));
+    let id = server.accept("t").await;
+    server.fake.start(&id);
+    for (body, field) in [
+        (r#"{"grace":1}"#, "grace is not a known field"),
+        (r#"{"grace_ms":3600001}"#, "grace_ms must be an integer from 0 to 3600000, not 3600001"),
+        (r#"{"grace_ms":-1}"#, "grace_ms must be an integer from 0 to 3600000, not -1"),
+        (r#"{"signal":"INT"}"#, "signal"),
+        (r#"{"signal":2}"#, "signal"),
+    ] {
+        let (status, _, message) = server.post("/api/v1/tasks/t/kill", body).await.fault();
+        assert!(status == 400 && message.starts_with(field), "{body}: {message}");
+    }
+    for body in ["", "{}", r#"{"signal":"SIGINT","grace_ms":0}"#] {
+        assert_eq!(server.post("/api/v1/tasks/t/kill", body).await.status, 200);
+    }
+    let events = server.get("/api/v1/tasks/t/events").await.json();
+    let kills = events.as_array().expect("a list").iter().filter(|event| event["event_type"] == "kill_requested");
+    let data: Vec<_> = kills.map(|event| event["data"].clone()).collect();
+    assert_eq!(data, [Value::Null, json!({"signal": "SIGINT", "grace_ms": 0})]);
     assert_eq!(server.send(Method::POST, "/api/v1/tasks/t/kill", &[], "{}").await.fault().0, 415);
     assert_eq!(server.post("/api/v1/tasks/none/kill", "").await.fault().0, 404);
 }

@@ -2,6 +2,7 @@
 
 use super::{Head, LaunchId, Progress, Running, State, Status, Task, Transition};
 use crate::task::event::NewEvent;
+use crate::task::kill::KillOrder;
 use crate::task::outcome::{Ended, Outcome};
 use crate::task::plan::ExecutionPlan;
 use crate::task::reservation::Reservation;
@@ -83,6 +84,12 @@ impl Task {
     #[must_use]
     pub const fn kill_requested(&self) -> bool {
         self.progress.kill_requested_at.is_some()
+    }
+
+    /// How the task was last asked to end, if it was.
+    #[must_use]
+    pub fn kill_order(&self) -> KillOrder {
+        self.progress.kill_order.unwrap_or_default()
     }
 
     /// The launch that is on its way or running.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::task::exit::ExitStatus;
+use crate::task::kill::KillSignal;
 use crate::task::testing::{at, exit, new_task, running};
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
         Step::Start => task.start(&running(now)).map(Some),
         Step::Adopt => task.adopt(at(now)).map(Some),
         Step::TimeOut => task.time_out(at(now)),
-        Step::RequestKill => task.request_kill(at(now)),
+        Step::RequestKill => task.request_kill(KillOrder::default(), at(now)),
         Step::Cancel => task.cancel(at(now)).map(Some),
         Step::Drain => task.drain(at(now)).map(Some),
         Step::Reject => task.reject("too small", at(now)).map(Some),
@@ -104,10 +105,25 @@ fn times_tell_the_truth_when_the_wall_clock_steps_back() {
 #[test]
 fn a_start_that_is_told_after_a_kill_is_not_an_older_event() {
     let launching = Task::submit(new_task("t"), 1).task().launch(at(1500)).expect("queued").task().clone();
-    let asked = launching.request_kill(at(1510)).expect("launching").expect("first").task().clone();
+    let asked =
+        launching.request_kill(KillOrder::default(), at(1510)).expect("launching").expect("first").task().clone();
     let started = asked.start(&running(1509)).expect("launching");
     assert_eq!(started.events[0].timestamp, at(1510));
     assert_eq!(started.task().running().expect("it runs").started_at, at(1509));
+}
+
+#[test]
+fn a_kill_is_noted_once_for_each_way_in_which_it_is_asked_for() {
+    let [_, _, (_, started), _] = in_each_state();
+    let gentle = KillOrder { signal: KillSignal::Int, grace_ms: Some(60_000) };
+    let asked = started.request_kill(gentle, at(1100)).expect("running").expect("first");
+    assert_eq!(asked.events[0].data, Some(json!({"signal": "SIGINT", "grace_ms": 60_000})));
+    let asked = asked.task();
+    assert_eq!((asked.kill_requested(), asked.kill_order()), (true, gentle));
+    assert!(asked.request_kill(gentle, at(1101)).expect("running").is_none());
+    let plain = asked.request_kill(KillOrder::default(), at(1102)).expect("running").expect("another way");
+    assert_eq!((plain.events[0].data.as_ref(), plain.task().kill_order()), (None, KillOrder::default()));
+    assert!(plain.task().request_kill(KillOrder::default(), at(1103)).expect("running").is_none());
 }
 
 #[test]

@@ -22,6 +22,18 @@ pub const FAULTS: &[Mutation] = &[
             it.status = 200;
         }
     }),
+    request("a kill is always by SIGTERM", "kill.signal", |it| kill_without(it, "signal")),
+    request("SIGKILL has a grace", "kill.signal.kill", |it| {
+        if it.path.ends_with("/kill") {
+            it.json(|body| replace(body, "signal", json!("SIGINT")));
+        }
+    }),
+    answer("any signal will do", "kill.signal.unknown", |it, _| accept_kill(it)),
+    answer("any grace will do", "kill.grace.range", |it, _| accept_kill(it)),
+    request("the grace is always the server's", "kill.how.in-events", |it| kill_without(it, "grace_ms")),
+    request("a short grace is a long one", "kill.grace.own", |it| kill_with_grace(it, 600_000)),
+    request("a grace that runs stays as it is", "kill.grace.shorter", |it| kill_with_grace(it, 600_000)),
+    request("a longer grace counts from the start", "kill.grace.longer", |it| kill_with_grace(it, 3_600_000)),
     request("a kill is lost", "kill.running", |it| {
         if it.path.ends_with("/kill") {
             it.method = "GET".parse().expect("a method");
@@ -137,5 +149,24 @@ fn each_line(it: &mut Passing, alter: fn(&str) -> Option<String>) {
         let text = String::from_utf8_lossy(&it.body);
         let lines: String = text.lines().filter_map(alter).map(|line| line + "\n").collect();
         it.body = lines.into_bytes();
+    }
+}
+
+fn kill_without(request: &mut Passing, field: &str) {
+    if request.path.ends_with("/kill") {
+        request.json(|body| remove(body, field));
+    }
+}
+
+fn kill_with_grace(request: &mut Passing, grace_ms: u64) {
+    if request.path.ends_with("/kill") {
+        request.json(|body| replace(body, "grace_ms", json!(grace_ms)));
+    }
+}
+
+/// The refused kill is answered as one that was taken.
+fn accept_kill(answer: &mut Passing) {
+    if answer.path.ends_with("/kill") && answer.status == 400 {
+        answer.status = 200;
     }
 }
