@@ -8,6 +8,7 @@ pub mod event;
 pub mod health;
 pub mod inline;
 pub mod kill;
+pub mod list;
 pub mod parse;
 pub mod plan;
 pub mod row;

@@ -14,6 +14,7 @@ use super::error::ErrorInfo;
 use super::event::EventType;
 use super::health::HealthResponse;
 use super::kill::{KillRequest, KillSignal};
+use super::list::TaskList;
 use super::row::TaskRow;
 use super::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use super::status::{FailureCode, RuntimeErrorInfo};
@@ -53,6 +54,7 @@ fn serde_and_poem_agree_about_every_type() {
     agrees(&BatchResult::from(ErrorInfo::example()));
     example_agrees::<TaskStatusResponse>();
     example_agrees::<TaskRow>();
+    example_agrees::<TaskList>();
     example_agrees::<OutputPiece>();
     example_agrees::<StreamEnd>();
     example_agrees::<EventRecord>();

@@ -176,6 +176,15 @@ impl Client {
         self.read(request.config().timeout_global(Some(within)).build().call())
     }
 
+    /// A page of tasks.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn list(&self, query: &[(String, String)]) -> Answer {
+        let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.read(self.get(self.url("/tasks")).query_pairs(pairs).call())
+    }
+
     /// `how` is a `KillRequest`; without one it is all as the server has it.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod events;
 mod follow;
 mod interrupt;
 mod kill;
+mod list;
 mod listeners;
 mod logs;
 mod openapi;
@@ -66,6 +67,7 @@ enum ClientVerb {
     Status(status::StatusOf),
     Wait(wait::Wait),
     Kill(kill::Kill),
+    List(Box<list::List>),
     Run(Box<run::Run>),
     Logs(logs::Logs),
     Events(events::Events),
@@ -171,6 +173,7 @@ impl ClientVerb {
             Self::Status(verb) => verb.run(console),
             Self::Wait(verb) => verb.run(console),
             Self::Kill(verb) => verb.run(console),
+            Self::List(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
             Self::Logs(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),

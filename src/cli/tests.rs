@@ -95,6 +95,29 @@ fn requests_are_what_the_api_expects() {
 }
 
 #[test]
+fn a_list_asks_for_page_after_page_until_it_has_enough_or_there_is_no_more() {
+    const EMPTY: Canned = Answer(200, r#"{"tasks":[],"next_cursor":"1.2.3"}"#);
+    const FIRST: Canned =
+        Answer(200, r#"{"tasks":[{"task_id":"b","status":"failed","error":{"code":"timeout"}}],"next_cursor":"4"}"#);
+    const LAST: Canned = Answer(200, r#"{"tasks":[{"task_id":"a","status":"success","exit_code":0,"duration_ms":7}]}"#);
+    let server = FakeServer::new(&[EMPTY, FIRST, LAST]);
+    let args = "list --status running,failed --label a=b=c --tenant t --owner o --kind script --created-after 2026-01-01T00:00:00Z \
+                -q x&y --oldest-first --all";
+    let ran = run_at(&server, &args.split_whitespace().collect::<Vec<_>>());
+    let rows: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("a row a line")).collect();
+    assert_eq!((ran.exit, rows.len(), &rows[1]["task_id"]), (Exit::Success, 2, &json!("a")), "{}", ran.err);
+    let query = "tenant=t&kind=script&created_after=2026-01-01T00%3A00%3A00Z&q=x%26y&label.a=b%3Dc&status=running%2Cfailed\
+                 &owner=o&sort=created_at&limit=1000";
+    let path = |cursor: &str| format!("GET /api/v1/tasks?{query}{cursor}");
+    assert_eq!(server.requests(), [path(""), path("&cursor=1.2.3"), path("&cursor=4")]);
+
+    let server = FakeServer::new(&[FIRST, LAST]);
+    let ran = run_at(&server, &["list", "--limit", "1", "--output", "text"]);
+    assert!(ran.out.starts_with("TASK ") && ran.out.contains("b ") && ran.out.ends_with("timeout\n"), "{}", ran.out);
+    assert_eq!(server.requests(), ["GET /api/v1/tasks?limit=1"]);
+}
+
+#[test]
 fn json_is_sent_as_it_is_from_the_argument_or_a_file() {
     let request = json!({"execution": {"kind": "command", "program": "true"}, "unknown": 1.5});
     assert_eq!(posted(&["--json", &request.to_string()]), request);

@@ -169,7 +169,7 @@ impl Core {
         for input in inputs {
             match input {
                 Input::Submit { new, request, reply } => {
-                    let answer = self.submit(&mut turn, *new, stored);
+                    let answer = self.submit(&mut turn, *new, stored, now);
                     turn.effects.push(Effect::AnswerSubmit { reply, answer, request });
                 }
                 Input::SubmitBatch { submissions, atomic } => {
@@ -216,7 +216,13 @@ impl Core {
         Ok(turn)
     }
 
-    fn submit(&mut self, turn: &mut Turn, new: NewTask, stored: &impl Stored) -> Result<Task, SubmitError> {
+    fn submit(
+        &mut self,
+        turn: &mut Turn,
+        new: NewTask,
+        stored: &impl Stored,
+        now: Timestamp,
+    ) -> Result<Task, SubmitError> {
         if self.draining {
             return Err(Unavailable::Draining.into());
         }
@@ -227,7 +233,8 @@ impl Core {
         if let Some(task) = known {
             return Err(SubmitError::conflict(&task));
         }
-        let submitted = Task::submit(new, self.last_seq + 1);
+        // Now: times of acceptance have the order of acceptance, which lists go by.
+        let submitted = Task::submit(NewTask { created_at: now, ..new }, self.last_seq + 1);
         let task = submitted.task().clone();
         self.ledger.check_ever_fits(task.demand(), task.spec().control.tenant.as_deref())?;
         if self.queue.len() as u64 >= self.max_queued_tasks {

@@ -1,5 +1,6 @@
 //! Parameters that are not in the body. Poem's own extractors name the type where a client wants the rule.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use poem::{Request, RequestBody, Result};
@@ -62,7 +63,7 @@ impl Parameter for Wait {
     }
 
     fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
-        whole_number(name, raw, MAX_WAIT_MS).map(Duration::from_millis).map(Self)
+        whole_number(name, raw, 0..=MAX_WAIT_MS).map(Duration::from_millis).map(Self)
     }
 }
 
@@ -88,11 +89,7 @@ impl Parameter for WaitFor {
     }
 
     fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
-        let known = Self::ALL.iter().find(|(word, _)| *word == raw);
-        known.map(|(_, wait_for)| *wait_for).ok_or_else(|| {
-            let allowed = Self::ALL.map(|(word, _)| format!("`{word}`")).join(", ");
-            InvalidField::new(name, format!("must be one of {allowed}, not {:?}", shown(raw)))
-        })
+        one_of(name, raw, &Self::ALL)
     }
 }
 
@@ -106,7 +103,7 @@ impl Parameter for TailLines {
     }
 
     fn parse(name: &str, raw: &str) -> Result<Self, InvalidField> {
-        whole_number(name, raw, MAX_INTEGER).map(Some).map(Self)
+        whole_number(name, raw, 0..=MAX_INTEGER).map(Some).map(Self)
     }
 }
 
@@ -133,15 +130,24 @@ fn integer(maximum: u64) -> MetaSchema {
 }
 
 /// Of digits alone: `u64::from_str` takes a sign, JSON Schema's `integer` in a query does not need one.
-fn whole_number(name: &str, raw: &str, maximum: u64) -> Result<u64, InvalidField> {
+pub(super) fn whole_number(name: &str, raw: &str, allowed: RangeInclusive<u64>) -> Result<u64, InvalidField> {
     let is_number = raw.starts_with(|c: char| c.is_ascii_digit());
-    let number = raw.parse::<u64>().ok().filter(|number| *number <= maximum && is_number);
-    let message = || format!("must be an integer from 0 to {maximum}, not {:?}", shown(raw));
+    let number = raw.parse::<u64>().ok().filter(|number| allowed.contains(number) && is_number);
+    let message = || format!("must be an integer from {} to {}, not {:?}", allowed.start(), allowed.end(), shown(raw));
     number.ok_or_else(|| InvalidField::new(name, message()))
 }
 
+/// One of some words, each with what it stands for.
+pub(super) fn one_of<T: Copy>(name: &str, raw: &str, words: &[(&str, T)]) -> Result<T, InvalidField> {
+    let known = words.iter().find(|(word, _)| *word == raw);
+    known.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let allowed = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        InvalidField::new(name, format!("must be one of {allowed}, not {:?}", shown(raw)))
+    })
+}
+
 /// What a message shows of a value that a client sent.
-fn shown(raw: &str) -> String {
+pub(super) fn shown(raw: &str) -> String {
     raw.chars().take(80).collect()
 }
 

@@ -11,15 +11,18 @@ use super::access::{Access, Caller};
 use super::body::{Json, OptionalJson};
 use super::edge::Edge;
 use super::fault::Fault;
+use super::filter::{Continued, Labels, Limit, Moment, Name, OfKind, Sort, Statuses, Wanted};
+use super::list::Part;
 use super::metrics::Exposition;
 use super::params::{Follow, Header, Query, TailLines, Wait, WaitFor};
-use super::raw::{RawOutput, Wanted};
+use super::raw::{self, RawOutput};
 use super::stream::EventStream;
-use super::{Shared, batch, document, drain, events, health, kill, metrics, raw, runtime, status, stream, submit};
+use super::{Shared, batch, document, drain, events, health, kill, list, metrics, runtime, status, stream, submit};
 use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::kill::KillRequest;
+use crate::api::list::TaskList;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
 use crate::task::exit::OutputStream;
@@ -103,6 +106,55 @@ impl Api {
         Ok(Json(batch::submit(ctx.0, by.0, request.0).await?))
     }
 
+    /// List tasks
+    ///
+    /// A page of rows. `next_cursor` asks for the next one with the same filter and the same `sort`; a page that has it goes
+    /// on, however few tasks it holds. Each task that is there from the first page to the last is told once, whatever comes
+    /// and goes meanwhile.
+    #[oai(path = "/api/v1/tasks", method = "get", operation_id = "list_tasks", tag = "Tag::Tasks")]
+    async fn list_tasks(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// One of these, separated by commas.
+        status: Query<Statuses>,
+        /// The task's `control_context.tenant`.
+        tenant: Query<Name>,
+        /// The task's `control_context.owner`.
+        owner: Query<Name>,
+        /// The value of the label `KEY` in the task's `control_context.labels`; `KEY` stands for any key, and there may be
+        /// several such parameters.
+        #[oai(name = "label.KEY")]
+        labels: Labels,
+        /// The task's `execution.kind`.
+        kind: Query<OfKind>,
+        /// Accepted later than this.
+        created_after: Query<Moment>,
+        /// Accepted earlier than this.
+        created_before: Query<Moment>,
+        /// Stands, in whatever case, in the task's id, its program and arguments or its script, its labels or its metadata.
+        q: Query<Name>,
+        /// The order.
+        sort: Query<Sort>,
+        /// Most tasks on the page.
+        limit: Query<Limit>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Continued>,
+    ) -> Answer<Json<TaskList>> {
+        let wanted = Wanted {
+            statuses: status.0.0,
+            tenant: tenant.0.0,
+            owner: owner.0.0,
+            labels: labels.0,
+            kind: kind.0.0,
+            created_after: created_after.0.0,
+            created_before: created_before.0.0,
+            text: q.0.0,
+        };
+        let part = Part { order: sort.0.0, limit: limit.0.0, cursor: cursor.0.0 };
+        Ok(Json(list::list(ctx.0, by.0, &wanted, part).await?))
+    }
+
     /// Status of a task
     ///
     /// With `wait_ms` the answer comes when what `wait_for` names has happened, or after that many milliseconds if it has
@@ -180,7 +232,7 @@ impl Api {
         if_range: Header,
     ) -> Answer<RawOutput> {
         let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stdout);
-        let wanted = Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
+        let wanted = raw::Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
         raw::output(ctx.0, by.0, &task_id, wanted).await
     }
 
@@ -206,7 +258,7 @@ impl Api {
         if_range: Header,
     ) -> Answer<RawOutput> {
         let (range, if_range, stream) = (range.0, if_range.0, OutputStream::Stderr);
-        let wanted = Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
+        let wanted = raw::Wanted { stream, tail_lines: tail_lines.0.0, follow: follow.0.0, range, if_range };
         raw::output(ctx.0, by.0, &task_id, wanted).await
     }
 

@@ -6,6 +6,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaOperation, MetaParamIn};
 
 use super::fault::Fault;
+use super::filter::LABEL;
 use super::routes::{Api, PLAIN_PATHS};
 use crate::task::InvalidField;
 
@@ -69,6 +70,14 @@ impl Operation {
         let query = operation.params.iter().filter(|p| p.in_type == MetaParamIn::Query);
         Self { method: operation.method.clone(), query: query.map(|p| p.name.clone()).collect() }
     }
+
+    /// `label.KEY` stands for every label.
+    fn knows(&self, name: &str) -> bool {
+        let is_name_of = |known: &String| {
+            known == name || known.strip_suffix("KEY").is_some_and(|prefix| prefix == LABEL && name.starts_with(prefix))
+        };
+        self.query.iter().any(is_name_of)
+    }
 }
 
 impl Route {
@@ -103,7 +112,7 @@ impl Route {
         let Some(operation) = self.operations.iter().find(|o| o.method == method) else { return Ok(()) };
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
         for (index, (name, _)) in given.iter().enumerate() {
-            if !operation.query.contains(name) {
+            if !operation.knows(name) {
                 let allowed = if operation.query.is_empty() { "none".to_owned() } else { operation.query.join(", ") };
                 let message = format!("is not a known query parameter; allowed here are {allowed}");
                 return Err(InvalidField::new(name.chars().take(80).collect::<String>(), message).into());

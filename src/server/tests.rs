@@ -5,6 +5,7 @@ mod access;
 mod batch;
 mod contract;
 mod document;
+mod list;
 mod output;
 mod socket;
 mod stream;

@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 
 use super::writer::begin;
-use super::{StoreError, Writer, failed};
+use super::{StoreError, Writer, failed, marks};
 use crate::task::Timestamp;
 
 /// An ended task, as far as it takes to clean up after it.
@@ -110,6 +110,7 @@ impl Writer {
         let transaction = begin(&mut self.connection)?;
         for task in expired {
             let delete = |sql| transaction.prepare_cached(sql)?.execute([task.seq]);
+            marks::delete(&transaction, task.seq)?;
             delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
             delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
         }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, failed};
 
 /// Migration n brings a database of version n (its `user_version`) to version n + 1.
-const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES];
+const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES, LISTS];
 
 const TASKS_AND_EVENTS: &str = "
     CREATE TABLE tasks (
@@ -42,6 +42,26 @@ const BYTES: &str = "
     ALTER TABLE tasks ADD COLUMN bytes INTEGER;   -- what the directory of an ended task occupies; NULL: not measured
     DROP INDEX tasks_finished;
     CREATE INDEX tasks_finished ON tasks (finished_at, bytes) WHERE finished_at IS NOT NULL;
+";
+
+/// What lists go by: one index for each status, and what each task can be found by besides. The live tasks are those of two
+/// of the statuses.
+const LISTS: &str = "
+    DROP INDEX tasks_live;
+    CREATE INDEX tasks_by_status ON tasks (status, created_at);
+    CREATE TABLE marks (
+        name       TEXT NOT NULL,      -- tenant, owner, label.KEY, or kind, which is kept of scripts alone
+        value      TEXT NOT NULL,
+        created_at INTEGER NOT NULL,   -- of the task
+        task_seq   INTEGER NOT NULL,
+        PRIMARY KEY (name, value, created_at, task_seq)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO marks SELECT j.key, j.value, t.created_at, t.seq
+        FROM tasks t, json_each(t.spec, '$.control') j WHERE j.key IN ('tenant', 'owner') AND j.type = 'text';
+    INSERT INTO marks SELECT 'label.' || j.key, j.value, t.created_at, t.seq
+        FROM tasks t, json_each(t.spec, '$.control.labels') j;
+    INSERT INTO marks SELECT 'kind', 'script', created_at, seq
+        FROM tasks WHERE json_extract(spec, '$.execution.action.script') IS NOT NULL;
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -4,7 +4,9 @@
 mod data_dir;
 mod ended;
 mod file;
+mod marks;
 mod migrations;
+mod page;
 mod reader;
 mod row;
 mod writer;
@@ -17,6 +19,8 @@ use rusqlite::Connection;
 pub use data_dir::DataDir;
 pub use ended::{Ended, Stock};
 pub use file::write_whole;
+pub use marks::Mark;
+pub use page::{Filter, Kind, Order, Page, Place};
 pub use reader::Readers;
 pub use writer::{LiveTasks, QueuedTask, Writer};
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+use super::page::{self, Filter, Order, Page, Place};
 use super::{StoreError, connect, failed, row};
 use crate::task::{Event, Task, TaskId};
 
@@ -54,6 +55,18 @@ impl Readers {
             let values = [task.head().seq.cast_signed(), seen.cast_signed()];
             let events = row::events(&snapshot, SQL, values, id)?;
             Ok(Some((task, events)))
+        })
+    }
+
+    /// Up to `limit` tasks that the filter lets through, from `from` on, as of one moment.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn page(&self, filter: &Filter, order: Order, from: Option<Place>, limit: usize) -> Result<Page, StoreError> {
+        self.with(|connection| {
+            // Its end gives up nothing: it has only read.
+            let snapshot = connection.unchecked_transaction().map_err(failed("list tasks"))?;
+            page::read(&snapshot, filter, order, from, limit)
         })
     }
 

@@ -49,6 +49,17 @@ impl TaskRow {
         Ok(Task::restore(head, parse(&id, &progress)?))
     }
 
+    /// What was read of the disk for it.
+    pub(super) const fn bytes(&self) -> usize {
+        self.spec.len() + self.plan.len() + self.progress.len()
+    }
+
+    /// Whether a text, given in lower case, stands in its id or its specification; in none that is damaged.
+    pub(super) fn mentions(&self, text: &str) -> bool {
+        let spec = || serde_json::from_str::<TaskSpec>(&self.spec);
+        self.id.to_lowercase().contains(text) || spec().is_ok_and(|spec| spec.mentions(text))
+    }
+
     /// Of a waiting task most is left unread.
     pub(super) fn into_live(self) -> Result<Live, StoreError> {
         let progress: Progress = parse(&self.id, &self.progress)?;

@@ -1,5 +1,7 @@
 //! Against a real SQLite file.
 
+mod page;
+
 use super::*;
 use crate::task::testing;
 use crate::task::{Event, Status, Task, Timestamp};

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::row::{self, Live, TaskRow, task_columns, to_json};
-use super::{StoreError, failed};
+use super::{StoreError, failed, marks};
 use crate::task::event::NewEvent;
 use crate::task::state::Head;
 use crate::task::{Reservation, Task, TaskId, Timestamp, Transition};
@@ -64,7 +64,8 @@ impl Writer {
     /// # Errors
     /// The store failed.
     pub fn live_tasks(&self) -> Result<LiveTasks, StoreError> {
-        const SQL: &str = concat!("SELECT ", task_columns!(), " FROM tasks WHERE finished_at IS NULL ORDER BY seq");
+        const SQL: &str =
+            concat!("SELECT ", task_columns!(), " FROM tasks WHERE status IN ('accepted', 'running') ORDER BY seq");
         let failed = failed("read the live tasks");
         let mut statement = self.connection.prepare(SQL).map_err(&failed)?;
         let mut rows = statement.query([]).map_err(&failed)?;
@@ -166,7 +167,9 @@ impl Change<'_> {
                 let created_at = head.created_at.as_millis();
                 let values =
                     params![seq, head.id.as_str(), revision, status, created_at, finished_at, spec, plan, progress];
-                transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?
+                let written = transaction.prepare_cached(SQL).and_then(|mut s| s.execute(values)).map_err(&failed)?;
+                marks::insert(transaction, head)?;
+                written
             }
             Some(from) => {
                 const SQL: &str = "UPDATE tasks SET revision = ?1, status = ?2, finished_at = ?3, progress = ?4

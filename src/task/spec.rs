@@ -40,6 +40,22 @@ pub struct Spec {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
+impl Spec {
+    /// Whether a text, given in lower case, stands in what people remember of a task: its program and arguments or its script,
+    /// its labels and its metadata.
+    #[must_use]
+    pub fn mentions(&self, text: &str) -> bool {
+        let Self { execution, limits: _, sandbox: _, capability_mode: _, control, metadata } = self;
+        let run = match &execution.action {
+            Action::Command { program } => program,
+            Action::Script { script, interpreter: _ } => script,
+        };
+        let pairs = control.labels.iter().chain(metadata.iter().flatten());
+        let texts = std::iter::once(run).chain(&execution.args).chain(pairs.flat_map(|(key, value)| [key, value]));
+        texts.into_iter().any(|held| held.to_lowercase().contains(text))
+    }
+}
+
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execution {

@@ -140,6 +140,8 @@ impl std::fmt::Display for LaunchId {
 }
 
 impl Status {
+    pub const ALL: [Self; 5] = [Self::Accepted, Self::Running, Self::Success, Self::Failed, Self::Cancelled];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ mod generated;
 mod health;
 mod kill;
 mod limits;
+mod list;
 mod metadata;
 mod metrics;
 mod model;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<&'static Case> {
         plan::CASES,
         metadata::CASES,
         kill::CASES,
+        list::CASES,
         limits::CASES,
         sandbox::CASES,
         policy::CASES,

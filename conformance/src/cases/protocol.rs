@@ -134,9 +134,8 @@ fn traversal(context: &Context) -> Outcome {
     Ok(())
 }
 
-const OTHER_METHODS: [(Method, &str, &str); 4] = [
+const OTHER_METHODS: [(Method, &str, &str); 3] = [
     (Method::PUT, "/api/v1/tasks", "POST"),
-    (Method::GET, "/api/v1/tasks", "POST"),
     (Method::DELETE, "/api/v1/runtime/info", "GET"),
     (Method::POST, "/healthz", "GET"),
 ];

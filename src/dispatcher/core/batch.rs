@@ -16,7 +16,7 @@ impl Core {
     ) {
         let before = turn.mark();
         for (Submission { new, request }, reply) in submissions {
-            let answer = self.submit(turn, new, stored);
+            let answer = self.submit(turn, new, stored, now);
             let is_refused = answer.is_err();
             if atomic && is_refused {
                 self.roll_back(turn, before);

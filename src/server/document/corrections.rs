@@ -373,6 +373,19 @@ fn parameter(parameter: &mut Value) {
         Some("If-Range") => parameter["example"] = json!("\"6-18c2f0a1b2c3d4e5\""),
         Some("Last-Event-ID") => parameter["example"] = json!("17.4096.0.12.9"),
         Some("wait_for") => parameter["example"] = json!("change"),
+        Some("status") => {
+            parameter["explode"] = json!(false);
+            parameter["example"] = json!(["running", "accepted"]);
+        }
+        Some("tenant") => parameter["example"] = json!("acme"),
+        Some("owner") => parameter["example"] = json!("ci"),
+        Some("label.KEY") => parameter["example"] = json!("blue"),
+        Some("kind") => parameter["example"] = json!("script"),
+        Some("created_after" | "created_before") => parameter["example"] = json!("2025-10-09T08:53:20.000Z"),
+        Some("q") => parameter["example"] = json!("make"),
+        Some("sort") => parameter["example"] = json!("created_at"),
+        Some("limit") => parameter["example"] = json!(100),
+        Some("cursor") => parameter["description"] = json!("The `next_cursor` of the page before."),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}
     }

@@ -42,6 +42,7 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "get_task" | "get_task_events" | "stream_task" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }
+        "list_tasks" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_task_stdout" | "get_task_stderr" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, BEHIND_THE_END, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }

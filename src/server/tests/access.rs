@@ -29,6 +29,7 @@ const NEEDS: &[Line] = &[
     ("GET", "/metrics", Some((Role::Read, true))),
     ("POST", "/api/v1/tasks", Some((Role::Submit, false))),
     ("POST", "/api/v1/tasks/batch", Some((Role::Submit, false))),
+    ("GET", "/api/v1/tasks", Some((Role::Read, false))),
     ("GET", "/api/v1/tasks/{task_id}", Some((Role::Read, false))),
     ("POST", "/api/v1/tasks/{task_id}/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}/events", Some((Role::Read, false))),
@@ -116,8 +117,8 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
     let (method, template, need) = need;
     let path = template.replace("{task_id}", &task_of(owner));
     let body = match *template {
-        "/api/v1/tasks" => command(json!({})),
         "/api/v1/tasks/batch" => batch(&[json!({})]),
+        "/api/v1/tasks" if *method == "POST" => command(json!({})),
         "/api/v1/runtime/drain" => "{}".to_owned(),
         _ => String::new(),
     };

@@ -300,8 +300,7 @@ async fn unknown_paths_are_404_and_unknown_methods_405_with_what_is_allowed() {
         assert_eq!((status, code.as_str()), (404, "not_found"), "{path}");
     }
     let cases = [
-        (Method::DELETE, "/api/v1/tasks", "POST"),
-        (Method::GET, "/api/v1/tasks", "POST"),
+        (Method::DELETE, "/api/v1/tasks", "GET, HEAD, POST"),
         (Method::PUT, "/api/v1/tasks/a", "GET, HEAD"),
         (Method::GET, "/api/v1/tasks/a/kill", "POST"),
         (Method::POST, "/healthz", "GET, HEAD"),
@@ -371,7 +370,7 @@ async fn the_error_envelopes_keep_their_shape() {
         server.submit(command(json!({"limits": {"memory_bytes": 2_u64 << 30}}))).await,
         server.get("/api/v1/tasks/none").await,
         server.get("/nothing").await,
-        server.get("/api/v1/tasks").await,
+        server.send(Method::PUT, "/api/v1/tasks", &[], ()).await,
         server.submit(command(json!({"task_id": "t"}))).await,
         server.submit("x".repeat(20_000)).await,
         server.send(Method::POST, "/api/v1/tasks", &[], "{}").await,

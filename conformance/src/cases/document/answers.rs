@@ -74,6 +74,8 @@ fn occasions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPas
         all.push((operation, 200, get(path)));
         all.push((operation, 400, get(&format!("{path}?no_such_parameter=1"))));
     }
+    all.push(("list_tasks", 200, get("/api/v1/tasks?limit=3")));
+    all.push(("list_tasks", 400, get("/api/v1/tasks?limit=some")));
     all.extend(submissions(context)?);
     all.extend(readings(context)?);
     all.extend(kills(context)?);

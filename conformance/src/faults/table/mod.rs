@@ -4,6 +4,7 @@ mod answers;
 mod document;
 mod events;
 mod generated;
+mod list;
 mod plan;
 mod resources;
 mod status;
@@ -22,6 +23,7 @@ pub fn all() -> impl Iterator<Item = Mutation> {
         resources::FAULTS,
         document::FAULTS,
         generated::FAULTS,
+        list::FAULTS,
         verbs::FAULTS,
     ];
     tables.into_iter().flatten().copied()
