@@ -55,7 +55,7 @@ fn until_the_end(args: impl Iterator<Item = OsString>) -> io::Result<End> {
                 let _ = process::pidfd_send_signal(pidfd.as_fd(), signal);
             }
         }
-        while let Reaped::Child(pid, end) = process::reap_any()? {
+        while let Reaped::Child(pid, end, _) = process::reap_any()? {
             if pid == server {
                 return Ok(end);
             }

@@ -209,7 +209,7 @@ pub(super) fn enter(spec: &str) -> Result<(), String> {
     let Some(directory) = directory else { return Ok(()) };
     let birthplace = Birthplace { cgroup: Some(directory.as_fd()), ..Birthplace::default() };
     let born = single.clone_into(birthplace, &[], || 0).and_then(|(child, _)| process::reap(child));
-    match born.map_err(|error| format!("{directory}: {error}"))? {
+    match born.map_err(|error| format!("{directory}: {error}"))?.0 {
         End::Exited(0) => Ok(()),
         End::Exited(_) | End::Signaled(_) => Err(format!("{directory}: the child did not live")),
     }

@@ -25,6 +25,9 @@ pub(super) struct Lifeline {
     launcher: Launcher,
     journals: Journals,
     watched: HashSet<LaunchId>,
+    /// Of tasks that have ended, the last one last. Whoever asks for the end of a task does it before that is known here,
+    /// so no request for a former task reaches the next one of the same shim.
+    rested_shims: Vec<i32>,
     inbox: mpsc::Sender<Input>,
 }
 
@@ -40,7 +43,8 @@ impl Lifeline {
         let launcher = spawn(run_dir, &inbox)?;
         let journals = Journals::new(run_dir, launcher.instance());
         let run_dir = run_dir.to_owned();
-        let mut this = Self { run_dir, cgroups, launcher, journals, watched: HashSet::new(), inbox };
+        let mut this =
+            Self { run_dir, cgroups, launcher, journals, watched: HashSet::new(), rested_shims: Vec::new(), inbox };
         this.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
@@ -71,6 +75,7 @@ impl Lifeline {
         let (mut survey, findings) = settle(&self.run_dir, &self.cgroups, &launched)?;
         self.launcher = spawn(&self.run_dir, &self.inbox)?;
         self.journals.follow(self.launcher.instance());
+        self.rested_shims.clear();
         self.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
@@ -88,15 +93,18 @@ impl Lifeline {
         self.journals.enter(id)
     }
 
-    pub fn launch(&self, request: LaunchRequest) {
-        self.launcher.launch(request);
+    pub fn launch(&mut self, request: LaunchRequest) {
+        let rested_shim = if request.lets_its_shim_rest() { self.rested_shims.pop() } else { None };
+        self.launcher.launch(LaunchRequest { rested_shim, ..request });
     }
 
-    /// The task's end is committed; its records are needed no more.
-    pub fn ended(&mut self, id: &TaskId) {
-        if let Some(journal) = self.journals.leave(id) {
+    /// The task's end is committed; its records are needed no more, and nothing will be asked of its shim.
+    pub fn ended(&mut self, task: &Task) {
+        if let Some(journal) = self.journals.leave(task.id()) {
             delete(&journal);
         }
+        let is_plain = task.plan().sandbox_layers.is_none() && task.plan().run_as.is_none();
+        self.rested_shims.extend(task.running().filter(|_| is_plain).map(|running| running.shim_pid));
     }
 
     fn watch(&mut self, orphan: Orphan) -> Result<(), StartError> {

@@ -310,7 +310,7 @@ impl Loop {
                 Effect::WriteResult(task) => self.files.write_result(task),
                 Effect::Started(task) => self.observe_launch(&task),
                 Effect::Ended(task) => {
-                    self.lifeline.ended(task.id());
+                    self.lifeline.ended(&task);
                     self.launched.remove(task.id());
                     if let Some(outcome) = task.outcome() {
                         self.metrics.on_ended(outcome);

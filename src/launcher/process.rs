@@ -113,7 +113,7 @@ fn start(mut args: impl Iterator<Item = OsString>) -> Result<LauncherProcess, La
         shims: HashMap::new(),
         orphans: Orphans::default(),
         supplies: Supplies::new(path.parent().unwrap_or(&path)),
-        spares: Spares::default(),
+        spares: Spares::new().map_err(call("socketpair"))?,
         instances: Vec::new(),
     })
 }
@@ -151,13 +151,16 @@ impl LauncherProcess {
                 Some(Interest::read(self.children.as_fd())),
                 self.outbox.blocked_on().map(Interest::write),
                 self.spares.changes().map(Interest::hangup),
+                Some(Interest::read(self.spares.rest())),
             ];
-            let [requests, children, server, mounts] = poll::poll(interests, timeout).map_err(call("poll"))?;
+            let [requests, children, server, mounts, rest] = poll::poll(interests, timeout).map_err(call("poll"))?;
             if server.write {
                 self.outbox.send_waiting();
             }
             if children.read {
                 self.on_children()?;
+            } else if rest.read {
+                self.on_rest()?;
             }
             if mounts.hangup {
                 self.spares.on_changes();
@@ -247,6 +250,12 @@ impl LauncherProcess {
             })?;
         }
         self.spares.on_launch(request.sandbox.as_ref());
+        if let Some(message) = message.filter(|_| request.lets_its_shim_rest()) {
+            let given = self.give_plain(message, request);
+            if let Some(given) = given.transpose() {
+                return Ok(given);
+            }
+        }
         let edition = self.supplies.edition();
         let supply = match &request.sandbox {
             Some(sandbox) => self.supplies.take(sandbox),
@@ -255,7 +264,7 @@ impl LauncherProcess {
         if let Some(message) = message {
             let network = supply.network.as_ref().map(AsFd::as_fd);
             let descriptors: Vec<_> = iter::once(self.lock.as_fd()).chain(network).collect();
-            if let Some(pid) = self.spares.give(message, request.sandbox.as_ref(), edition, &descriptors) {
+            if let Some(pid) = self.spares.give(message, request, edition, &descriptors) {
                 return Ok(Ok(pid));
             }
         }
@@ -273,16 +282,41 @@ impl LauncherProcess {
         Ok(single.fork(&keep, move || crate::shim::run(single, request, supply, lock, reports)))
     }
 
+    /// The tasks of these shims are over and told.
+    fn on_rest(&mut self) -> Result<(), LauncherError> {
+        while let Some(pid) = self.spares.take_rested().map_err(call("recv"))? {
+            if self.shims.remove(&pid).is_some() {
+                self.spares.on_task_end();
+            }
+        }
+        Ok(())
+    }
+
+    /// To a shim that rests, or one that is ready, or one that is made.
+    fn give_plain(&mut self, message: &[u8], request: &LaunchRequest) -> io::Result<Option<Pid>> {
+        let (lock, edition) = (self.lock.as_fd(), self.supplies.edition());
+        if let Some(pid) = self.spares.give_rested(message, request, lock) {
+            return Ok(Some(pid));
+        }
+        if let Some(pid) = self.spares.give(message, request, edition, &[lock]) {
+            return Ok(Some(pid));
+        }
+        self.spares.fork(&self.single, &self.outbox, &self.supplies, None)?;
+        Ok(self.spares.give(message, request, edition, &[lock]))
+    }
+
     fn on_children(&mut self) -> Result<(), LauncherError> {
+        // First, for a shim that has died may have rested before.
+        self.on_rest()?;
         while self.children.take().map_err(call("read signalfd"))?.is_some() {}
         loop {
             match process::reap_any().map_err(call("wait"))? {
                 Reaped::None | Reaped::NoChildren => return Ok(()),
-                Reaped::Child(pid, end) => match (self.shims.remove(&pid), end) {
-                    (Some(_), End::Exited(0)) => self.spares.on_task_end(),
-                    (Some(charge), end) => self.orphans.adopt(charge, end),
-                    (None, _) if self.spares.on_ended(pid) => {}
-                    (None, _) => self.orphans.on_reaped(),
+                Reaped::Child(pid, end, _) => match (self.shims.remove(&pid), end, self.spares.on_ended(pid)) {
+                    (Some(_), End::Exited(0), _) => self.spares.on_task_end(),
+                    (Some(charge), end, _) => self.orphans.adopt(charge, end),
+                    (None, _, true) => {}
+                    (None, _, false) => self.orphans.on_reaped(),
                 },
             }
         }

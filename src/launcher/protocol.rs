@@ -66,6 +66,19 @@ pub struct LaunchRequest {
     /// Absent: a plain process.
     #[serde(default)]
     pub sandbox: Option<SandboxRequest>,
+    /// The pid of a shim whose last task has ended as far as the server is concerned: it asks nothing of that shim any
+    /// more. If it rests, it gets this task.
+    #[serde(default)]
+    pub rested_shim: Option<i32>,
+}
+
+impl LaunchRequest {
+    /// Whether the task leaves its shim as it was: a sandbox takes part of it along, and another user's process makes the
+    /// memory that it shares with it another.
+    #[must_use]
+    pub const fn lets_its_shim_rest(&self) -> bool {
+        self.sandbox.is_none() && self.run_as.is_none()
+    }
 }
 
 /// A script to be written to `path` (inside the task directory, mode 0700) before the command starts.
@@ -85,7 +98,7 @@ pub enum Report {
     TimedOut { task_id: TaskId, launch_id: LaunchId, at: Timestamp },
     /// The task and all its descendants are gone; the exit record is in the journal.
     Exited { task_id: TaskId, launch_id: LaunchId, exit: Exit },
-    /// There was no process or no memory for the shim, or for the shim's first process of the task. Nothing ran and nothing is in the journal; `failure` is
-    /// the end of the task when this launch is not tried again.
+    /// There was no process or no memory for the shim, or for the shim's first process of the task. Nothing ran and
+    /// nothing is in the journal; `failure` is the end of the task when this launch is not tried again.
     NotForked { task_id: TaskId, launch_id: LaunchId, failure: Exit },
 }

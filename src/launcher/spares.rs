@@ -1,17 +1,21 @@
 //! Shims that are forked while the launcher has nothing else to do, so that the next task need not wait for it, and some
 //! of them with a sandbox that is begun. What they are like is learned from the last launch. Each is given one task, or
-//! none: a task for which there is no fitting one is forked for as ever.
+//! none, but for plain tasks: after one its shim rests, and may be given another. A task for which there is no fitting one
+//! is forked for as ever.
 
+use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::outbox::Outbox;
+use super::protocol::LaunchRequest;
 use crate::sandbox::{SandboxRequest, Shape, Supplies};
-use crate::shim;
+use crate::shim::{self, Lines};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::fork::SingleThreaded;
 use crate::sys::mount::Changes;
 use crate::sys::process::Pid;
-use crate::sys::socket;
+use crate::sys::socket::{self, Blocking};
 
 /// Without a sandbox. One for each client that waits for its task before it sends the next.
 const PLAIN: usize = 1;
@@ -21,11 +25,22 @@ const AFTER_END_MS: u64 = 1;
 const AFTER_LAUNCH_MS: u64 = 10;
 /// Without a launch. What nobody needs is given back, with the host's files that a begun sandbox keeps open.
 const KEPT_FOR_MS: u64 = 60_000;
+/// Without a task. While tasks follow each other none rests that long; afterwards one that is ready is enough.
+const RESTS_FOR_MS: u64 = 5_000;
+
+/// So many shims are kept for another task; each costs the launcher a descriptor, and memory while it rests.
+const MOST_AT_WORK: usize = 64;
 
 /// All spare shims of a launcher.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Spares {
     ready: Vec<Spare>,
+    /// They have had a task, the last one last.
+    resting: Vec<Resting>,
+    /// The lines to those that will rest.
+    at_work: HashMap<Pid, OwnedFd>,
+    /// Where they say that they do, and the other end of it.
+    rest: (OwnedFd, OwnedFd),
     /// Of the last sandbox that can be begun ahead, and how many of them are wanted.
     wanted: Option<(Shape, u32)>,
     refill_at: Option<u64>,
@@ -45,19 +60,50 @@ struct Spare {
     shape: Option<Shape>,
 }
 
+#[derive(Debug)]
+struct Resting {
+    pid: Pid,
+    line: OwnedFd,
+    since: u64,
+}
+
 impl Spares {
+    /// None so far.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            ready: Vec::new(),
+            resting: Vec::new(),
+            at_work: HashMap::new(),
+            rest: socket::pair()?,
+            wanted: None,
+            refill_at: None,
+            launched_at: 0,
+            changes: None,
+        })
+    }
+
+    /// Gives a task to the shim that rests and that the server has named, if it does rest. Says which it was.
+    pub fn give_rested(&mut self, message: &[u8], request: &LaunchRequest, lock: BorrowedFd<'_>) -> Option<Pid> {
+        let index = self.resting.iter().position(|each| Some(each.pid.as_raw_pid()) == request.rested_shim)?;
+        let Resting { pid, line, since: _ } = self.resting.remove(index);
+        socket::hand_over(line.as_fd(), message, &[lock]).ok()?;
+        self.at_work.insert(pid, line);
+        Some(pid)
+    }
+
     /// Gives a task to a spare shim, if there is one that fits: its request as the server has sent it, and what goes with
     /// it. Says which it was. `edition` is that of the root of sandboxes now.
     pub fn give(
         &mut self,
         message: &[u8],
-        sandbox: Option<&SandboxRequest>,
+        request: &LaunchRequest,
         edition: u64,
         descriptors: &[BorrowedFd<'_>],
     ) -> Option<Pid> {
-        if message.len() > shim::MESSAGE_BYTES {
-            return None;
-        }
+        let sandbox = request.sandbox.as_ref();
         let shape = sandbox.filter(|sandbox| sandbox.can_be_warm() && sandbox.warm > 0).map(SandboxRequest::shape);
         let fits = |spare: &Spare, shape| spare.shape == shape && (sandbox.is_none() || spare.edition == edition);
         // One that has been killed does not take it, and then the next may.
@@ -65,8 +111,11 @@ impl Spares {
             let best = shape.and_then(|_| self.ready.iter().position(|spare| fits(spare, shape)));
             let index = best.or_else(|| self.ready.iter().position(|spare| fits(spare, None)))?;
             let Spare { pid, line, .. } = self.ready.swap_remove(index);
-            // With the line closed it gets no other task, and it does not need to know when we end.
             if socket::hand_over(line.as_fd(), message, descriptors).is_ok() {
+                // With the line closed it gets no other task.
+                if request.lets_its_shim_rest() && self.at_work.len() < MOST_AT_WORK {
+                    self.at_work.insert(pid, line);
+                }
                 return Some(pid);
             }
         }
@@ -87,16 +136,42 @@ impl Spares {
         self.refill_at = self.refill_at.map(|at| at.min(soon));
     }
 
-    /// A child of the launcher has ended; says whether it was one of these.
+    /// To be polled: a shim rests.
+    #[must_use]
+    pub fn rest(&self) -> BorrowedFd<'_> {
+        self.rest.0.as_fd()
+    }
+
+    /// The next shim that says that it rests.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn take_rested(&mut self) -> io::Result<Option<Pid>> {
+        let mut message = [0; size_of::<i32>()];
+        match socket::receive(self.rest(), &mut message, Blocking::No) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let pid = Pid::from_raw(i32::from_ne_bytes(message));
+        if let Some((pid, line)) = pid.and_then(|pid| Some((pid, self.at_work.remove(&pid)?))) {
+            self.resting.push(Resting { pid, line, since: monotonic_ms() });
+        }
+        Ok(pid)
+    }
+
+    /// A child of the launcher has ended; says whether it was one of these, without a task.
     pub fn on_ended(&mut self, pid: Pid) -> bool {
-        let before = self.ready.len();
+        let before = self.ready.len() + self.resting.len();
+        self.at_work.remove(&pid);
         self.ready.retain(|spare| spare.pid != pid);
-        self.ready.len() < before
+        self.resting.retain(|each| each.pid != pid);
+        self.ready.len() + self.resting.len() < before
     }
 
     #[must_use]
     pub fn contains(&self, pid: Pid) -> bool {
-        self.ready.iter().any(|spare| spare.pid == pid)
+        self.ready.iter().any(|spare| spare.pid == pid) || self.resting.iter().any(|each| each.pid == pid)
     }
 
     /// To be polled for its end: the host's mounts have changed.
@@ -116,15 +191,19 @@ impl Spares {
     #[must_use]
     pub fn due_in(&self) -> Option<u64> {
         let drop_at = (!self.ready.is_empty()).then(|| self.launched_at.saturating_add(KEPT_FOR_MS));
-        self.refill_at.into_iter().chain(drop_at).min().map(|at| at.saturating_sub(monotonic_ms()))
+        let rested_at = self.resting.first().map(|each| each.since.saturating_add(RESTS_FOR_MS));
+        let due = self.refill_at.into_iter().chain(drop_at).chain(rested_at).min();
+        due.map(|at| at.saturating_sub(monotonic_ms()))
     }
 
     /// Makes what the next task needs, if it is time for it: one thing at a time, for a request may have come meanwhile. Or
     /// lets all go when it was not needed for long. To be called when there is nothing else to do.
     pub fn refill(&mut self, single: &SingleThreaded, outbox: &Outbox, supplies: &mut Supplies) {
         let now = monotonic_ms();
+        self.resting.retain(|each| now < each.since.saturating_add(RESTS_FOR_MS));
         if now >= self.launched_at.saturating_add(KEPT_FOR_MS) {
-            *self = Self { launched_at: self.launched_at, ..Self::default() };
+            self.ready.clear();
+            (self.wanted, self.refill_at, self.changes) = (None, None, None);
             return;
         }
         if self.refill_at.is_none_or(|at| now < at) {
@@ -136,31 +215,35 @@ impl Spares {
         let count = |shape| self.ready.iter().filter(|spare| spare.shape == shape).count();
         let warm = self.wanted.filter(|(shape, wanted)| count(Some(*shape)) < usize::try_from(*wanted).unwrap_or(0));
         let missing = if count(None) < PLAIN { Some(None) } else { warm.map(|(shape, _)| Some(shape)) };
-        let made = missing.is_some_and(|shape| self.fork(single, outbox, supplies, shape).is_some());
+        let made = missing.is_some_and(|shape| self.fork(single, outbox, supplies, shape).is_ok());
         // One that cannot be made is none that must be.
         self.refill_at = made.then_some(now);
     }
 
-    fn fork(
+    /// Makes one that is ready, with a sandbox of this shape if there is one.
+    ///
+    /// # Errors
+    /// As fork(2) and socketpair(2).
+    pub fn fork(
         &mut self,
         single: &SingleThreaded,
         outbox: &Outbox,
         supplies: &Supplies,
         shape: Option<Shape>,
-    ) -> Option<()> {
+    ) -> io::Result<()> {
         if let Some(shape) = shape {
             // Others are not needed any more.
             self.ready.retain(|spare| spare.shape.is_none_or(|begun| begun == shape));
             if self.changes().is_none() {
-                self.changes = Some(Changes::watch().ok()?);
+                self.changes = Some(Changes::watch()?);
             }
         }
-        let (line, theirs) = socket::pair().ok()?;
-        let reports = outbox.try_clone_socket().ok()?;
-        let keep = [theirs.as_raw_fd(), reports.as_raw_fd()];
+        let (line, tasks) = socket::pair()?;
+        let lines = Lines { tasks, reports: outbox.try_clone_socket()?, resting: self.rest.1.try_clone()? };
+        let keep = [&lines.tasks, &lines.reports, &lines.resting].map(AsRawFd::as_raw_fd);
         let base = supplies.base();
-        let pid = single.fork(&keep, move || shim::wait(single, theirs, reports, base, shape)).ok()?;
+        let pid = single.fork(&keep, move || shim::wait(single, lines, base, shape))?;
         self.ready.push(Spare { pid, line, edition: supplies.edition(), shape });
-        Some(())
+        Ok(())
     }
 }

@@ -42,7 +42,7 @@ fn until_the_end(shim: &OwnedFd, command: Pid) -> io::Result<()> {
     let children = Signals::of(&[Signal::SIGCHLD])?;
     loop {
         while children.take()?.is_some() {}
-        while let Reaped::Child(pid, end) = process::reap_any()? {
+        while let Reaped::Child(pid, end, _) = process::reap_any()? {
             if pid == command {
                 return socket::send(shim.as_fd(), &encode(end), Blocking::No);
             }

@@ -19,6 +19,6 @@ mod warm;
 mod watch;
 mod workspace;
 
-pub use spare::{MESSAGE_BYTES, wait};
+pub use spare::{Lines, MESSAGE_BYTES, wait};
 pub use step::StepError;
 pub use supervise::run;

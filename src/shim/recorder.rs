@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::journal::{Journal, Record};
 use super::step::StepError;
+use super::supervise::Told;
 use crate::launcher::outbox::Outbox;
 use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::sys::clock::monotonic_ms;
@@ -62,9 +63,9 @@ impl Recorder {
     }
 
     /// Writes the exit record and then reports it; a record that cannot be written for now is reported meanwhile.
-    /// Says whether anybody knows of the end.
+    /// Says who knows of the end, and gives the outbox back.
     #[must_use]
-    pub fn exited(mut self, exit: Exit) -> bool {
+    pub fn exited(mut self, exit: Exit) -> (Told, Outbox) {
         let report = Report::Exited { task_id: self.task_id.clone(), launch_id: self.launch_id, exit: exit.clone() };
         let record = Record::Exited { task_id: self.task_id.clone(), launch_id: self.launch_id, exit };
         let mut written = self.append(&record).is_ok();
@@ -75,15 +76,21 @@ impl Recorder {
             written = self.append(&record).is_ok();
             self.outbox.send_waiting();
         }
-        let sent = self.outbox.flush();
-        written || sent
+        let told = match (written, self.outbox.flush()) {
+            (true, true) => Told::Everything,
+            (true, false) | (false, true) => Told::Reported,
+            (false, false) => Told::Nothing,
+        };
+        (told, self.outbox)
     }
 
     /// Reports that there is no process for the command, and leaves no record: a server that does not hear of it finds
     /// none, and launches the task again.
-    pub fn not_forked(mut self, failure: Exit) {
+    #[must_use]
+    pub fn not_forked(mut self, failure: Exit) -> Outbox {
         self.outbox.push(&Report::NotForked { task_id: self.task_id.clone(), launch_id: self.launch_id, failure });
         let _ = self.outbox.flush();
+        self.outbox
     }
 
     fn append(&mut self, record: &Record) -> Result<(), StepError> {

@@ -26,8 +26,7 @@ use crate::task::state::Running;
 /// The shim, right after its fork from a launcher whose signals are all blocked and whose standard input and output are
 /// `/dev/null`. `lock` is a copy of the launcher's lock: it is closed when the start (or the failure to start) is on
 /// record, so that whoever gets the lock has all starts before them. `supply` is what the launcher has for a sandbox.
-/// Returns the exit code: 0 when the task's end is
-/// known; else the launcher has to tell it.
+/// Returns the exit code: 0 when the task's end is known; else the launcher has to tell it.
 #[must_use]
 pub fn run(
     single: &SingleThreaded,
@@ -37,7 +36,12 @@ pub fn run(
     reports: OwnedFd,
 ) -> i32 {
     let origin = Origin::Supply(supply);
-    carry_out(single, Shim::begin(c"execgo-shim"), Task { request, origin, lock, reports })
+    let outbox = Outbox::new(reports);
+    let (told, _) = match Shim::begin(c"execgo-shim") {
+        Ok(shim) => carry_out(single, &shim, Task { request, origin, lock, outbox }),
+        Err(error) => Recorder::new(request, outbox).exited(error.into_exit()),
+    };
+    told.exit_code()
 }
 
 /// What a shim does before it knows its task.
@@ -54,7 +58,26 @@ pub struct Task<'a> {
     pub request: &'a LaunchRequest,
     pub origin: Origin<'a>,
     pub lock: OwnedFd,
-    pub reports: OwnedFd,
+    pub outbox: Outbox,
+}
+
+/// What is known of a task's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing, or nobody knows of it: the launcher has to tell it.
+    Nothing,
+    /// It is in the journal, or the server was told.
+    Reported,
+    /// Both.
+    Everything,
+}
+
+impl Told {
+    /// Of a shim after its last task.
+    #[must_use]
+    pub fn exit_code(self) -> i32 {
+        i32::from(self == Self::Nothing)
+    }
 }
 
 /// Where the first process of the task comes from.
@@ -67,6 +90,15 @@ pub enum Origin<'a> {
 }
 
 impl Shim {
+    /// Forgets the signals that came for its former task.
+    ///
+    /// # Errors
+    /// None are known.
+    pub fn forget_signals(&self) -> io::Result<()> {
+        while self.signals.take_any()?.is_some() {}
+        Ok(())
+    }
+
     /// Own process group, own name, parent of all orphans of the task, and nothing of the server's held open.
     ///
     /// # Errors
@@ -81,45 +113,43 @@ impl Shim {
     }
 }
 
-/// Carries a task out. Returns the exit code, as [`run`].
+/// Carries a task out. The outbox comes back.
 #[must_use]
-pub fn carry_out(single: &SingleThreaded, shim: Result<Shim, StepError>, task: Task<'_>) -> i32 {
-    let Task { request, origin, lock, reports } = task;
-    let mut recorder = Recorder::new(request, Outbox::new(reports));
+pub fn carry_out(single: &SingleThreaded, shim: &Shim, task: Task<'_>) -> (Told, Outbox) {
+    let Task { request, origin, lock, outbox } = task;
+    let mut recorder = Recorder::new(request, outbox);
     let mut lock = Some(lock);
-    let launcher = shim.as_ref().map_or_else(|_| process::getppid(), |shim| shim.launcher);
-    let (exit, remains) = match shim.and_then(|shim| start(single, shim, request, origin, &mut lock, &mut recorder)) {
+    let (exit, remains) = match start(single, shim, request, origin, &mut lock, &mut recorder) {
         Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
             Ok((exit, remains)) => (exit, Some(remains)),
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
-            Err(_) => return 1,
+            Err(_) => return (Told::Nothing, recorder.outbox),
         },
         Err(error) if error.is_shortage() => {
-            recorder.not_forked(error.into_exit());
-            return 0;
+            return (Told::Reported, recorder.not_forked(error.into_exit()));
         }
         Err(error) => (error.into_exit(), None),
     };
-    let known = recorder.exited(exit);
+    let (told, outbox) = recorder.exited(exit);
     drop(remains);
     // With the launcher gone, nobody but the next server would remove what the last task leaves empty.
-    if process::getppid() != launcher
+    if process::getppid() != shim.launcher
         && let Some(cgroup) = &request.cgroup
     {
         cgroup::remove_instances(&cgroup.instances());
     }
     drop(lock);
-    i32::from(!known)
+    (told, outbox)
 }
 
-fn start(
+fn start<'a>(
     single: &SingleThreaded,
-    shim: Shim,
+    shim: &'a Shim,
     request: &LaunchRequest,
     origin: Origin<'_>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
-) -> Result<Watch, StepError> {
+) -> Result<Watch<'a>, StepError> {
     let journal = recorder.open()?.as_raw_fd();
     let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
@@ -167,7 +197,7 @@ fn start(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, shim.signals, command, outputs, cgroup, workspace))
+    Ok(Watch::new(request, running, &shim.signals, command, outputs, cgroup, workspace))
 }
 
 fn detach(name: &CStr) -> io::Result<()> {

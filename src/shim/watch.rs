@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use super::output::Output;
 use super::spawn::{Command, Launched};
@@ -15,7 +16,7 @@ use crate::launcher::protocol::{LaunchRequest, Report};
 use crate::sandbox::cgroup::{CpuTime, Facts, Group};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::poll::{self, Interest, Ready};
-use crate::sys::process::{self, ChildrenUsage, End, Reaped};
+use crate::sys::process::{self, End, Reaped, Used};
 use crate::sys::signal::{Arrived, Signal, Signals};
 use crate::task::exit::{OutputFault, WorkspaceExcess};
 use crate::task::state::Running;
@@ -23,10 +24,10 @@ use crate::task::{Exit, ExitStatus, KillOrder, KillSignal, TaskId, Timestamp, Us
 
 /// A started task under watch.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Watch<'a> {
     task_id: TaskId,
     running: Running,
-    signals: Signals,
+    signals: &'a Signals,
     command: Command,
     timeline: Timeline,
     outputs: [Output; 2],
@@ -37,6 +38,8 @@ pub struct Watch {
     /// A step of the child failed, so the command never ran.
     failure: Option<StepError>,
     end: Option<CommandEnd>,
+    /// By all that was reaped.
+    used: Used,
 }
 
 /// What is left of a task when all its processes are gone: to be dropped when its end has been told, for the kernel takes
@@ -62,12 +65,12 @@ enum Left {
     Nothing,
 }
 
-impl Watch {
+impl<'a> Watch<'a> {
     #[must_use]
     pub fn new(
         request: &LaunchRequest,
         running: Running,
-        signals: Signals,
+        signals: &'a Signals,
         command: Command,
         outputs: [Output; 2],
         cgroup: Option<Group>,
@@ -87,6 +90,7 @@ impl Watch {
             excess: None,
             failure: None,
             end: None,
+            used: Used::default(),
         }
     }
 
@@ -154,7 +158,8 @@ impl Watch {
         if self.timeline.is_running() {
             self.kill_group();
         }
-        let end = process::reap(self.command.pid)?;
+        let (end, used) = process::reap(self.command.pid)?;
+        self.used = self.used.and(used);
         self.on_command_reaped(end, outbox)
     }
 
@@ -208,10 +213,14 @@ impl Watch {
     fn reap(&mut self, outbox: &mut Outbox) -> io::Result<Left> {
         loop {
             match process::reap_any()? {
-                Reaped::Child(pid, end) if pid == self.command.pid && self.end.is_none() => {
-                    self.on_command_reaped(end, outbox)?;
+                Reaped::Child(pid, end, used) => {
+                    self.used = self.used.and(used);
+                    if pid == self.command.pid && self.end.is_none() {
+                        self.on_command_reaped(end, outbox)?;
+                    } else {
+                        self.timeline.on_reaped(monotonic_ms());
+                    }
                 }
-                Reaped::Child(..) => self.timeline.on_reaped(monotonic_ms()),
                 Reaped::None => return Ok(Left::Something),
                 Reaped::NoChildren => return Ok(Left::Nothing),
             }
@@ -297,17 +306,19 @@ impl Watch {
             output_fault,
             at,
             duration_ms: ran.then_some(duration_ms),
-            usage: if ran { Some(usage(process::children_usage()?, facts)) } else { None },
+            usage: ran.then(|| usage(self.used, facts)),
         };
         Ok((exit, Remains { _cgroup: self.cgroup, _mounts: self.command.mounts }))
     }
 }
 
 /// The group's word first: it counts what nobody waited for, too.
-fn usage(children: ChildrenUsage, facts: Facts) -> Usage {
-    let ChildrenUsage { user_cpu_ms, system_cpu_ms, max_rss_bytes } = children;
+fn usage(reaped: Used, facts: Facts) -> Usage {
+    let Used { user_cpu, system_cpu, max_rss_bytes } = reaped;
     let Facts { cpu, oom_kills: _, memory_peak_bytes } = facts;
-    let CpuTime { user_ms, system_ms } = cpu.unwrap_or(CpuTime { user_ms: user_cpu_ms, system_ms: system_cpu_ms });
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let of_reaped = CpuTime { user_ms: millis(user_cpu), system_ms: millis(system_cpu) };
+    let CpuTime { user_ms, system_ms } = cpu.unwrap_or(of_reaped);
     Usage {
         user_cpu_ms: Some(user_ms),
         system_cpu_ms: Some(system_ms),

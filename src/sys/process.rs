@@ -2,11 +2,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::PidfdFlags;
 
 pub use rustix::process::{Pid, Signal, chdir, getpid, getppid, setsid};
 
@@ -20,21 +21,33 @@ pub enum End {
 /// What a look at the children found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaped {
-    Child(Pid, End),
+    Child(Pid, End, Used),
     /// There are children, and all of them live.
     None,
     /// There are no children at all.
     NoChildren,
 }
 
-/// CPU time and peak resident set of all children that were waited for, and of theirs.
+/// CPU time and peak resident set of a child that was waited for, with all that it has waited for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChildrenUsage {
-    pub user_cpu_ms: u64,
-    pub system_cpu_ms: u64,
+pub struct Used {
+    pub user_cpu: Duration,
+    pub system_cpu: Duration,
     /// Of the largest single process. A forked child starts with the pages of its parent, so this is at least what
     /// the parent had.
     pub max_rss_bytes: u64,
+}
+
+impl Used {
+    /// With what another child has used.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            user_cpu: self.user_cpu + other.user_cpu,
+            system_cpu: self.system_cpu + other.system_cpu,
+            max_rss_bytes: self.max_rss_bytes.max(other.max_rss_bytes),
+        }
+    }
 }
 
 /// The mount namespace of a process (namespaces(7)), which lives as long as this descriptor.
@@ -157,8 +170,8 @@ pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<()> {
 /// # Errors
 /// None are known.
 pub fn reap_any() -> io::Result<Reaped> {
-    match rustix::process::wait(WaitOptions::NOHANG) {
-        Ok(Some((pid, status))) => Ok(Reaped::Child(pid, end(status))),
+    match wait4(None, libc::WNOHANG) {
+        Ok(Some((pid, end, used))) => Ok(Reaped::Child(pid, end, used)),
         Ok(None) => Ok(Reaped::None),
         Err(Errno::CHILD) => Ok(Reaped::NoChildren),
         Err(error) => Err(error.into()),
@@ -169,37 +182,48 @@ pub fn reap_any() -> io::Result<Reaped> {
 ///
 /// # Errors
 /// `ECHILD` when it is none of ours.
-pub fn reap(child: Pid) -> io::Result<End> {
+pub fn reap(child: Pid) -> io::Result<(End, Used)> {
     loop {
-        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(end(status)),
+        match wait4(Some(child), 0) {
+            Ok(Some((_, end, used))) => return Ok((end, used)),
             Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn end(status: WaitStatus) -> End {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => End::Exited(code),
-        // wait(2) without WUNTRACED and WCONTINUED reports nothing but exits and deaths by signal.
-        (None, signal) => End::Signaled(signal.unwrap_or(0)),
+/// wait4(2): for this child, or for any.
+fn wait4(child: Option<Pid>, options: i32) -> Result<Option<(Pid, End, Used)>, Errno> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let child = child.map_or(-1, Pid::as_raw_pid);
+    // SAFETY: the kernel writes to both, which live.
+    let reaped = unsafe { libc::wait4(child, &raw mut status, options, usage.as_mut_ptr()) };
+    if reaped < 0 {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    // SAFETY: all zero is a valid `rusage`, and so is what the kernel writes.
+    let usage = unsafe { usage.assume_init() };
+    Ok(Pid::from_raw(reaped).map(|pid| (pid, end(status), used(&usage))))
+}
+
+fn used(usage: &libc::rusage) -> Used {
+    let time = |time: libc::timeval| {
+        let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_usec);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    };
+    Used {
+        user_cpu: time(usage.ru_utime),
+        system_cpu: time(usage.ru_stime),
+        max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
     }
 }
 
-/// What the children used (getrusage(2), `RUSAGE_CHILDREN`).
-///
-/// # Errors
-/// None are known.
-pub fn children_usage() -> io::Result<ChildrenUsage> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let millis = |time: nix::sys::time::TimeVal| {
-        let micros = time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec());
-        u64::try_from(micros / 1000).unwrap_or(0)
-    };
-    Ok(ChildrenUsage {
-        user_cpu_ms: millis(usage.user_time()),
-        system_cpu_ms: millis(usage.system_time()),
-        max_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0).saturating_mul(1024),
-    })
+fn end(status: i32) -> End {
+    if libc::WIFEXITED(status) {
+        End::Exited(libc::WEXITSTATUS(status))
+    } else {
+        // Without WUNTRACED and WCONTINUED nothing but exits and deaths by signal is reported.
+        End::Signaled(libc::WTERMSIG(status))
+    }
 }

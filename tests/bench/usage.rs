@@ -23,7 +23,7 @@ pub struct Cpu {
     pub client: f64,
     pub server: f64,
     pub launcher: f64,
-    /// Of shims that have ended, and of their tasks.
+    /// Of shims and of their tasks that have ended.
     pub tasks: f64,
 }
 
@@ -63,7 +63,10 @@ impl Family {
     fn cpu(&self) -> Cpu {
         let client = own(UsageWho::RUSAGE_SELF);
         let (server, _) = cpu_seconds(self.server);
-        let (launcher, tasks) = cpu_seconds(self.launcher);
+        let (launcher, ended) = cpu_seconds(self.launcher);
+        // A shim may live on for other tasks.
+        let living = children(self.launcher).into_iter().filter_map(stat).map(|fields| seconds(&fields));
+        let tasks = ended + living.map(|(own, reaped)| own + reaped).sum::<f64>();
         Cpu { client, server, launcher, tasks }
     }
 }
@@ -152,7 +155,10 @@ fn children(parent: u32) -> Vec<u32> {
 
 /// Its own, and that of the children that it has reaped.
 fn cpu_seconds(pid: u32) -> (f64, f64) {
-    let fields = stat(pid).expect("it lives");
+    seconds(&stat(pid).expect("it lives"))
+}
+
+fn seconds(fields: &[String]) -> (f64, f64) {
     let ticks = |number: usize| fields[number].parse::<f64>().expect("a number") / TICKS_PER_SECOND;
     (ticks(11) + ticks(12), ticks(13) + ticks(14))
 }

@@ -23,6 +23,96 @@ fn each_task_goes_to_a_shim_that_was_there_and_had_no_task() {
     assert_eq!(rig.recorded("exited"), ["first", "a", "b", "c"]);
 }
 
+/// Launches a shell script on the shim that had the task before it; that shim's pid.
+fn again(rig: &mut Rig, id: &str, shim: i32, script: &str) -> i32 {
+    let mut request = rig.request(id, &["/bin/sh", "-c", script]);
+    request["rested_shim"] = json!(shim);
+    rig.launch(&request);
+    pid(&rig.started(id)["shim_pid"])
+}
+
+/// Runs a task; its shim, which rests when this returns, and its exit.
+fn rested(rig: &mut Rig, id: &str, script: &str) -> (i32, Value) {
+    rig.launch(&rig.request(id, &["/bin/sh", "-c", script]));
+    let shim = pid(&rig.started(id)["shim_pid"]);
+    let exit = rig.exit(id);
+    rests(shim);
+    (shim, exit)
+}
+
+fn rests(shim: i32) {
+    eventually("it rests", || comm(shim) == "execgo-resting");
+}
+
+#[test]
+fn a_rested_shim_carries_out_task_after_task_and_counts_each_by_itself() {
+    let mut rig = Rig::start();
+    let much = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    let used = |exit: &Value| {
+        let of = |name: &str| exit["usage"][name].as_u64().expect("a number");
+        (of("max_rss_bytes") > 30_000_000, of("user_cpu_ms") > 40)
+    };
+    let (shim, exit) = rested(&mut rig, "first", much);
+    assert_eq!(used(&exit), (true, true), "{exit}");
+    for (id, code) in [("a", 1), ("b", 2), ("c", 3)] {
+        assert_eq!(again(&mut rig, id, shim, &format!("echo {id}; exit {code}")), shim);
+        let exit = rig.exit(id);
+        assert_eq!((&exit["status"], rig.stdout(id)), (&exited(code), format!("{id}\n")));
+        assert_eq!(used(&exit), (false, false), "with the first task's: {exit}");
+        rests(shim);
+    }
+    assert_eq!(rig.recorded("started"), ["first", "a", "b", "c"]);
+    assert_eq!(rig.recorded("exited"), ["first", "a", "b", "c"]);
+}
+
+#[test]
+fn a_late_request_to_end_a_task_does_not_end_the_next_one_of_its_shim() {
+    let mut rig = Rig::start();
+    let (shim, _) = rested(&mut rig, "first", "exit 0");
+    signal(&json!(shim), Signal::SIGTERM);
+    assert_eq!(again(&mut rig, "a", shim, "until [ -e go ]; do sleep 0.01; done; exit 5"), shim);
+    fs::write(rig.task_dir("a").join("workspace/go"), "").expect("written");
+    let exit = rig.exit("a");
+    assert_eq!((&exit["killed"], &exit["status"]), (&json!(false), &exited(5)));
+    rests(shim);
+    assert_eq!(again(&mut rig, "b", shim, "sleep 60"), shim);
+    signal(&json!(shim), Signal::SIGTERM);
+    assert_eq!(rig.exit("b")["killed"], json!(true));
+}
+
+#[test]
+fn a_rested_shim_that_is_killed_is_no_task_s_loss() {
+    let mut rig = Rig::start();
+    let (shim, _) = rested(&mut rig, "first", "exit 0");
+    signal(&json!(shim), Signal::SIGKILL);
+    eventually("it is dead", || !rig.of_launcher().contains(&shim));
+    assert_ne!(again(&mut rig, "a", shim, "exit 4"), shim);
+    assert_eq!(rig.exit("a")["status"], exited(4));
+    assert!(rig.other_reports().is_empty());
+    assert_eq!(rig.recorded("exited"), ["first", "a"]);
+}
+
+#[test]
+fn a_rested_shim_that_is_killed_with_its_next_task_has_that_task_told_as_lost() {
+    let mut rig = Rig::start();
+    let (shim, _) = rested(&mut rig, "first", "exit 0");
+    assert_eq!(again(&mut rig, "a", shim, "sleep 60"), shim);
+    signal(&json!(shim), Signal::SIGKILL);
+    assert_eq!(rig.exit("a")["status"]["kind"], "lost");
+    assert_eq!(rig.recorded("exited"), ["first", "a"]);
+}
+
+#[test]
+fn a_shim_rests_for_a_while_and_not_longer_than_its_launcher() {
+    let mut rig = Rig::start();
+    let (shim, _) = rested(&mut rig, "first", "exit 0");
+    eventually("it is not needed", || !rig.of_launcher().contains(&shim));
+    rested(&mut rig, "a", "exit 0");
+    rig.close_requests();
+    eventually("all are gone", || rig.of_launcher().is_empty());
+    assert!(rig.lock_is_free());
+}
+
 #[test]
 fn a_spare_shim_ends_with_its_launcher_and_does_not_hold_the_lock() {
     let mut rig = Rig::start();

@@ -21,7 +21,7 @@ pub enum Role {
     Server,
     Launcher,
     Shim,
-    /// A shim without a task so far.
+    /// A shim without a task.
     Spare,
     /// A command before its exec, or pid 1 of a sandbox.
     Other,
@@ -77,7 +77,7 @@ impl Processes {
         Some(match name.trim() {
             "execgo-launcher" if session == pid => Role::Launcher,
             "execgo-launcher" | "execgo-shim" if session != pid && is_below_launcher => Role::Shim,
-            "execgo-spare" if session != pid && is_below_launcher => Role::Spare,
+            "execgo-spare" | "execgo-resting" if session != pid && is_below_launcher => Role::Spare,
             _ => Role::Other,
         })
     }
