@@ -76,6 +76,14 @@ impl Turn {
         self.effects.iter().all(is_quiet) && self.transitions.iter().all(runs)
     }
 
+    /// A task in it has come and gone. Its files are written when it is stored.
+    pub fn ends_what_it_creates(&self) -> bool {
+        let created = self.transitions.iter().filter(|transition| transition.expected_revision().is_none());
+        let mut created = created.map(|transition| transition.task().id());
+        created
+            .any(|id| self.effects.iter().any(|effect| matches!(effect, Effect::WriteResult(task) if task.id() == id)))
+    }
+
     /// Results may be written before the turn is committed: they promise nothing before the ends are.
     pub fn take_results(&mut self) -> Vec<Task> {
         let mut results = Vec::new();

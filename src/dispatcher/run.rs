@@ -39,6 +39,11 @@ const MAX_TURN: usize = 256;
 const RETRY: Duration = Duration::from_millis(200);
 /// How long the start of a command waits for something to be committed with: its end, as often as not.
 const HOLD: Duration = Duration::from_millis(3);
+/// While at least so many tasks are waited for and commits follow each other, everything waits as long for company, for
+/// each commit costs processor time that the tasks need; until so many transitions have come together. One client after
+/// the other never waits.
+const CROWD: usize = 8;
+const FULL_COMMIT: usize = 32;
 /// Most tasks forgotten, or noted as measured, at one go, so that submits do not wait long behind it.
 const CLEAN_AT_ONCE: u32 = 256;
 
@@ -113,6 +118,7 @@ pub fn start(
         launched: HashMap::new(),
         pending: Vec::new(),
         held: None,
+        committed_at: Instant::now(),
         unsettled: false,
         draining: dispatcher.draining_flag(),
         cancels_waiting: false,
@@ -149,6 +155,7 @@ struct Loop {
     pending: Vec<Fact>,
     /// What is decided and can wait, and since when it waits.
     held: Option<(Turn, Instant)>,
+    committed_at: Instant,
     /// The last commit failed. It may lie whole in SQLite's log all the same, where a restart would take it for true,
     /// until the next one is written over it.
     unsettled: bool,
@@ -228,7 +235,7 @@ impl Loop {
         let (held, since) = self.held.take().unwrap_or_else(|| (Turn::default(), Instant::now()));
         let mut turn = self.core.decide(held, decided, &self.writer, Timestamp::now());
         let may_wait = questions.is_empty() && !self.core.paused && !self.unsettled && since.elapsed() < HOLD;
-        if may_wait && !turn.transitions.is_empty() && turn.can_wait() {
+        if may_wait && !turn.transitions.is_empty() && (turn.can_wait() || self.has_company(&turn)) {
             turn.take_results().into_iter().for_each(|task| self.files.write_result(task));
             self.held = Some((turn, since));
         } else {
@@ -261,6 +268,13 @@ impl Loop {
         }
     }
 
+    /// More to be committed is about to come, and nobody alone waits for this.
+    fn has_company(&self, turn: &Turn) -> bool {
+        let commits_follow = self.committed_at.elapsed() < HOLD;
+        let has_room = turn.transitions.len() < FULL_COMMIT && !turn.ends_what_it_creates();
+        commits_follow && has_room && self.waiters.count() >= CROWD
+    }
+
     /// Commit, then act; or take it all back.
     fn finish(&mut self, turn: Turn) {
         if turn.transitions.is_empty() {
@@ -270,6 +284,7 @@ impl Loop {
         match self.writer.commit(&turn.transitions) {
             Ok(()) => {
                 self.settled();
+                self.committed_at = Instant::now();
                 self.metrics.observe_commit(begun.elapsed(), turn.transitions.len());
                 for transition in &turn.transitions {
                     self.waiters.publish(transition.task());

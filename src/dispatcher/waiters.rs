@@ -56,6 +56,11 @@ impl Waiters {
         }
     }
 
+    /// How many tasks somebody waits for.
+    pub(super) fn count(&self) -> usize {
+        self.lock().waited_for.len()
+    }
+
     #[cfg(test)]
     pub(super) fn has(&self, id: &TaskId) -> bool {
         self.lock().waited_for.contains_key(id)
