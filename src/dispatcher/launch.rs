@@ -88,7 +88,7 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         run_as: task.plan().run_as.clone(),
         sandbox,
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
-        rested_shim: None,
+        ended: Vec::new(),
     })
 }
 

@@ -17,6 +17,9 @@ use crate::sys::process::Pid;
 use crate::task::state::{LaunchId, Running};
 use crate::task::{State, Task, TaskId, TaskPaths};
 
+/// So many are named at one launch: about as many shims as ever rest.
+const MOST_ENDED: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Lifeline {
     run_dir: PathBuf,
@@ -25,9 +28,9 @@ pub(super) struct Lifeline {
     launcher: Launcher,
     journals: Journals,
     watched: HashSet<LaunchId>,
-    /// Of tasks that have ended, the last one last. Whoever asks for the end of a task does it before that is known here,
-    /// so no request for a former task reaches the next one of the same shim.
-    rested_shims: Vec<i32>,
+    /// Of tasks that have ended since the last launch. Whoever asks for the end of a task does it before that is known
+    /// here, so no request for a former task reaches the next one of the same shim.
+    ended: Vec<LaunchId>,
     inbox: mpsc::Sender<Input>,
 }
 
@@ -43,8 +46,7 @@ impl Lifeline {
         let launcher = spawn(run_dir, &inbox)?;
         let journals = Journals::new(run_dir, launcher.instance());
         let run_dir = run_dir.to_owned();
-        let mut this =
-            Self { run_dir, cgroups, launcher, journals, watched: HashSet::new(), rested_shims: Vec::new(), inbox };
+        let mut this = Self { run_dir, cgroups, launcher, journals, watched: HashSet::new(), ended: Vec::new(), inbox };
         this.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
@@ -75,7 +77,7 @@ impl Lifeline {
         let (mut survey, findings) = settle(&self.run_dir, &self.cgroups, &launched)?;
         self.launcher = spawn(&self.run_dir, &self.inbox)?;
         self.journals.follow(self.launcher.instance());
-        self.rested_shims.clear();
+        self.ended.clear();
         self.succeed(&mut survey, &launched);
         let mut facts = findings.facts;
         for orphan in findings.orphans {
@@ -94,8 +96,8 @@ impl Lifeline {
     }
 
     pub fn launch(&mut self, request: LaunchRequest) {
-        let rested_shim = if request.lets_its_shim_rest() { self.rested_shims.pop() } else { None };
-        self.launcher.launch(LaunchRequest { rested_shim, ..request });
+        let ended = std::mem::take(&mut self.ended);
+        self.launcher.launch(LaunchRequest { ended, ..request });
     }
 
     /// The task's end is committed; its records are needed no more, and nothing will be asked of its shim.
@@ -103,8 +105,11 @@ impl Lifeline {
         if let Some(journal) = self.journals.leave(task.id()) {
             delete(&journal);
         }
-        let is_plain = task.plan().sandbox_layers.is_none() && task.plan().run_as.is_none();
-        self.rested_shims.extend(task.running().filter(|_| is_plain).map(|running| running.shim_pid));
+        if let Some(running) = task.running()
+            && self.ended.len() < MOST_ENDED
+        {
+            self.ended.push(running.launch_id);
+        }
     }
 
     fn watch(&mut self, orphan: Orphan) -> Result<(), StartError> {

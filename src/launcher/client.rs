@@ -253,7 +253,7 @@ mod tests {
             run_as: None,
             cgroup: None,
             sandbox: None,
-            rested_shim: None,
+            ended: Vec::new(),
         }
     }
 

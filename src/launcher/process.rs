@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::iter;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -250,24 +250,14 @@ impl LauncherProcess {
             })?;
         }
         self.spares.on_launch(request.sandbox.as_ref());
-        if let Some(message) = message.filter(|_| request.lets_its_shim_rest()) {
-            let given = self.give_plain(message, request);
-            if let Some(given) = given.transpose() {
-                return Ok(given);
-            }
+        self.spares.free(&request.ended);
+        let network = request.sandbox.as_ref().and_then(|sandbox| self.supplies.take_network(sandbox));
+        if let Some(message) = message
+            && let Some(given) = self.give(message, request, network.as_ref()).transpose()
+        {
+            return Ok(given);
         }
-        let edition = self.supplies.edition();
-        let supply = match &request.sandbox {
-            Some(sandbox) => self.supplies.take(sandbox),
-            None => Supply { base: None, network: None },
-        };
-        if let Some(message) = message {
-            let network = supply.network.as_ref().map(AsFd::as_fd);
-            let descriptors: Vec<_> = iter::once(self.lock.as_fd()).chain(network).collect();
-            if let Some(pid) = self.spares.give(message, request, edition, &descriptors) {
-                return Ok(Ok(pid));
-            }
-        }
+        let supply = Supply { base: self.supplies.base(), network };
         let failed = |error| StepError::new(FORK, error);
         // Copies that become the shim's: those here are closed when fork returns.
         let lock = self.lock.as_fd().try_clone_to_owned().map_err(failed)?;
@@ -292,17 +282,15 @@ impl LauncherProcess {
         Ok(())
     }
 
-    /// To a shim that rests, or one that is ready, or one that is made.
-    fn give_plain(&mut self, message: &[u8], request: &LaunchRequest) -> io::Result<Option<Pid>> {
-        let (lock, edition) = (self.lock.as_fd(), self.supplies.edition());
-        if let Some(pid) = self.spares.give_rested(message, request, lock) {
-            return Ok(Some(pid));
-        }
-        if let Some(pid) = self.spares.give(message, request, edition, &[lock]) {
+    /// To a shim that is there, or one that is made.
+    fn give(&mut self, message: &[u8], request: &LaunchRequest, network: Option<&OwnedFd>) -> io::Result<Option<Pid>> {
+        let edition = self.supplies.edition();
+        let descriptors: Vec<_> = iter::once(self.lock.as_fd()).chain(network.map(AsFd::as_fd)).collect();
+        if let Some(pid) = self.spares.give(message, request, edition, &descriptors) {
             return Ok(Some(pid));
         }
         self.spares.fork(&self.single, &self.outbox, &self.supplies, None)?;
-        Ok(self.spares.give(message, request, edition, &[lock]))
+        Ok(self.spares.give(message, request, edition, &descriptors))
     }
 
     fn on_children(&mut self) -> Result<(), LauncherError> {

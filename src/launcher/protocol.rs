@@ -66,18 +66,18 @@ pub struct LaunchRequest {
     /// Absent: a plain process.
     #[serde(default)]
     pub sandbox: Option<SandboxRequest>,
-    /// The pid of a shim whose last task has ended as far as the server is concerned: it asks nothing of that shim any
-    /// more. If it rests, it gets this task.
+    /// Launches that have ended as far as the server is concerned, named once each: it asks nothing of their shims any
+    /// more. Those that rest may get this task and others.
     #[serde(default)]
-    pub rested_shim: Option<i32>,
+    pub ended: Vec<LaunchId>,
 }
 
 impl LaunchRequest {
-    /// Whether the task leaves its shim as it was: a sandbox takes part of it along, and another user's process makes the
-    /// memory that it shares with it another.
+    /// Whether the task leaves its shim as it was: a process that becomes another user marks the memory that it shares with
+    /// its shim.
     #[must_use]
     pub const fn lets_its_shim_rest(&self) -> bool {
-        self.sandbox.is_none() && self.run_as.is_none()
+        self.run_as.is_none()
     }
 }
 

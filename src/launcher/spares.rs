@@ -1,7 +1,7 @@
 //! Shims that are forked while the launcher has nothing else to do, so that the next task need not wait for it, and some
 //! of them with a sandbox that is begun. What they are like is learned from the last launch. Each is given one task, or
-//! none, but for plain tasks: after one its shim rests, and may be given another. A task for which there is no fitting one
-//! is forked for as ever.
+//! none: a task for which there is no fitting one is forked for as ever. After its task a shim without a begun sandbox
+//! rests, and may be given another.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,6 +16,7 @@ use crate::sys::fork::SingleThreaded;
 use crate::sys::mount::Changes;
 use crate::sys::process::Pid;
 use crate::sys::socket::{self, Blocking};
+use crate::task::state::LaunchId;
 
 /// Without a sandbox. One for each client that waits for its task before it sends the next.
 const PLAIN: usize = 1;
@@ -37,8 +38,8 @@ pub struct Spares {
     ready: Vec<Spare>,
     /// They have had a task, the last one last.
     resting: Vec<Resting>,
-    /// The lines to those that will rest.
-    at_work: HashMap<Pid, OwnedFd>,
+    /// Those that will rest.
+    at_work: HashMap<Pid, Kept>,
     /// Where they say that they do, and the other end of it.
     rest: (OwnedFd, OwnedFd),
     /// Of the last sandbox that can be begun ahead, and how many of them are wanted.
@@ -63,8 +64,18 @@ struct Spare {
 #[derive(Debug)]
 struct Resting {
     pid: Pid,
-    line: OwnedFd,
+    kept: Kept,
     since: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    line: OwnedFd,
+    edition: u64,
+    /// The last one.
+    launch_id: LaunchId,
+    /// The server asks nothing more for it.
+    is_free: bool,
 }
 
 impl Spares {
@@ -85,13 +96,11 @@ impl Spares {
         })
     }
 
-    /// Gives a task to the shim that rests and that the server has named, if it does rest. Says which it was.
-    pub fn give_rested(&mut self, message: &[u8], request: &LaunchRequest, lock: BorrowedFd<'_>) -> Option<Pid> {
-        let index = self.resting.iter().position(|each| Some(each.pid.as_raw_pid()) == request.rested_shim)?;
-        let Resting { pid, line, since: _ } = self.resting.remove(index);
-        socket::hand_over(line.as_fd(), message, &[lock]).ok()?;
-        self.at_work.insert(pid, line);
-        Some(pid)
+    /// The server asks nothing more for these launches, whose shims may not all rest yet.
+    pub fn free(&mut self, ended: &[LaunchId]) {
+        let resting = self.resting.iter_mut().map(|each| &mut each.kept);
+        let all = resting.chain(self.at_work.values_mut());
+        all.filter(|kept| ended.contains(&kept.launch_id)).for_each(|kept| kept.is_free = true);
     }
 
     /// Gives a task to a spare shim, if there is one that fits: its request as the server has sent it, and what goes with
@@ -103,18 +112,26 @@ impl Spares {
         edition: u64,
         descriptors: &[BorrowedFd<'_>],
     ) -> Option<Pid> {
-        let sandbox = request.sandbox.as_ref();
+        let (sandbox, launch_id) = (request.sandbox.as_ref(), request.launch_id);
         let shape = sandbox.filter(|sandbox| sandbox.can_be_warm() && sandbox.warm > 0).map(SandboxRequest::shape);
         let fits = |spare: &Spare, shape| spare.shape == shape && (sandbox.is_none() || spare.edition == edition);
+        let may_rest = |each: &Resting| each.kept.is_free && (sandbox.is_none() || each.kept.edition == edition);
         // One that has been killed does not take it, and then the next may.
         loop {
-            let best = shape.and_then(|_| self.ready.iter().position(|spare| fits(spare, shape)));
-            let index = best.or_else(|| self.ready.iter().position(|spare| fits(spare, None)))?;
-            let Spare { pid, line, .. } = self.ready.swap_remove(index);
-            if socket::hand_over(line.as_fd(), message, descriptors).is_ok() {
+            let begun = shape.and_then(|_| self.ready.iter().position(|spare| fits(spare, shape)));
+            let rested = if begun.is_none() { self.resting.iter().rposition(may_rest) } else { None };
+            let (pid, kept, was_begun) = if let Some(index) = rested {
+                let Resting { pid, kept, since: _ } = self.resting.remove(index);
+                (pid, Kept { launch_id, is_free: false, ..kept }, false)
+            } else {
+                let index = begun.or_else(|| self.ready.iter().position(|spare| fits(spare, None)))?;
+                let Spare { pid, line, edition, shape } = self.ready.swap_remove(index);
+                (pid, Kept { line, edition, launch_id, is_free: false }, shape.is_some())
+            };
+            if socket::hand_over(kept.line.as_fd(), message, descriptors).is_ok() {
                 // With the line closed it gets no other task.
-                if request.lets_its_shim_rest() && self.at_work.len() < MOST_AT_WORK {
-                    self.at_work.insert(pid, line);
+                if request.lets_its_shim_rest() && !was_begun && self.at_work.len() < MOST_AT_WORK {
+                    self.at_work.insert(pid, kept);
                 }
                 return Some(pid);
             }
@@ -154,8 +171,8 @@ impl Spares {
             Err(error) => return Err(error),
         }
         let pid = Pid::from_raw(i32::from_ne_bytes(message));
-        if let Some((pid, line)) = pid.and_then(|pid| Some((pid, self.at_work.remove(&pid)?))) {
-            self.resting.push(Resting { pid, line, since: monotonic_ms() });
+        if let Some((pid, kept)) = pid.and_then(|pid| Some((pid, self.at_work.remove(&pid)?))) {
+            self.resting.push(Resting { pid, kept, since: monotonic_ms() });
         }
         Ok(pid)
     }

@@ -72,14 +72,14 @@ impl Supplies {
         self.base.as_ref()
     }
 
-    /// What there is for this sandbox, which was prepared for.
-    pub fn take(&mut self, request: &SandboxRequest) -> Supply<'_> {
+    /// What there is of a network for this sandbox.
+    pub fn take_network(&mut self, request: &SandboxRequest) -> Option<OwnedFd> {
         // One of a rootless runtime belongs to the task's own user namespace. And where sandboxes are begun ahead, they
         // have theirs.
         let wants_network = request.namespaces.net && request.uid.is_some() && request.warm == 0;
         let network = if wants_network { self.network.take() } else { None };
         self.wants_network = wants_network;
-        Supply { base: self.base.as_ref(), network }
+        network
     }
 
     /// Makes what the last sandbox has taken, for the next. To be called when there is nothing else to do.

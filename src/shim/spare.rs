@@ -1,5 +1,5 @@
 //! A shim that is forked before its task is known, so that the task need not wait for it. It holds neither the launcher's
-//! lock nor anything of a task, and ends with its launcher. After a plain task it rests, for another one.
+//! lock nor anything of a task, and ends with its launcher. After a task it rests, for another one.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -54,6 +54,7 @@ pub fn wait(single: &SingleThreaded, lines: Lines, base: Option<&Base>, shape: O
             // It is there already.
             sandbox.namespaces.net = false;
         }
+        let rests = request.lets_its_shim_rest() && warm.is_none();
         let origin = match warm {
             Some(warm) => Origin::Warm(warm, message),
             None => Origin::Supply(Supply { base, network }),
@@ -65,7 +66,7 @@ pub fn wait(single: &SingleThreaded, lines: Lines, base: Option<&Base>, shape: O
         let told;
         (told, outbox) = carry_out(single, &shim, Task { request: &request, origin, lock, outbox });
         // A record that is missing would be looked for as long as this process lives.
-        if told != Told::Everything || !request.lets_its_shim_rest() {
+        if told != Told::Everything || !rests {
             return told.exit_code();
         }
         let own = process::getpid().as_raw_pid().to_ne_bytes();

@@ -74,7 +74,7 @@ impl Rig {
             "stderr_log_max_bytes": 1 << 20,
             "open_files": null,
             "workspace_bytes": null,
-            "rested_shim": null,
+            "ended": [],
         })
     }
 

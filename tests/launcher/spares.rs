@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Rig, eventually, exited, signal};
+use crate::harness::{Rig, eventually, exited, launch_id, signal};
 
 #[test]
 fn each_task_goes_to_a_shim_that_was_there_and_had_no_task() {
@@ -23,10 +23,10 @@ fn each_task_goes_to_a_shim_that_was_there_and_had_no_task() {
     assert_eq!(rig.recorded("exited"), ["first", "a", "b", "c"]);
 }
 
-/// Launches a shell script on the shim that had the task before it; that shim's pid.
-fn again(rig: &mut Rig, id: &str, shim: i32, script: &str) -> i32 {
+/// Launches a shell script, with the word that the launch before it has ended; the pid of its shim.
+fn again(rig: &mut Rig, id: &str, script: &str) -> i32 {
     let mut request = rig.request(id, &["/bin/sh", "-c", script]);
-    request["rested_shim"] = json!(shim);
+    request["ended"] = json!([launch_id()]);
     rig.launch(&request);
     pid(&rig.started(id)["shim_pid"])
 }
@@ -55,7 +55,7 @@ fn a_rested_shim_carries_out_task_after_task_and_counts_each_by_itself() {
     let (shim, exit) = rested(&mut rig, "first", much);
     assert_eq!(used(&exit), (true, true), "{exit}");
     for (id, code) in [("a", 1), ("b", 2), ("c", 3)] {
-        assert_eq!(again(&mut rig, id, shim, &format!("echo {id}; exit {code}")), shim);
+        assert_eq!(again(&mut rig, id, &format!("echo {id}; exit {code}")), shim);
         let exit = rig.exit(id);
         assert_eq!((&exit["status"], rig.stdout(id)), (&exited(code), format!("{id}\n")));
         assert_eq!(used(&exit), (false, false), "with the first task's: {exit}");
@@ -70,12 +70,12 @@ fn a_late_request_to_end_a_task_does_not_end_the_next_one_of_its_shim() {
     let mut rig = Rig::start();
     let (shim, _) = rested(&mut rig, "first", "exit 0");
     signal(&json!(shim), Signal::SIGTERM);
-    assert_eq!(again(&mut rig, "a", shim, "until [ -e go ]; do sleep 0.01; done; exit 5"), shim);
+    assert_eq!(again(&mut rig, "a", "until [ -e go ]; do sleep 0.01; done; exit 5"), shim);
     fs::write(rig.task_dir("a").join("workspace/go"), "").expect("written");
     let exit = rig.exit("a");
     assert_eq!((&exit["killed"], &exit["status"]), (&json!(false), &exited(5)));
     rests(shim);
-    assert_eq!(again(&mut rig, "b", shim, "sleep 60"), shim);
+    assert_eq!(again(&mut rig, "b", "sleep 60"), shim);
     signal(&json!(shim), Signal::SIGTERM);
     assert_eq!(rig.exit("b")["killed"], json!(true));
 }
@@ -86,7 +86,7 @@ fn a_rested_shim_that_is_killed_is_no_task_s_loss() {
     let (shim, _) = rested(&mut rig, "first", "exit 0");
     signal(&json!(shim), Signal::SIGKILL);
     eventually("it is dead", || !rig.of_launcher().contains(&shim));
-    assert_ne!(again(&mut rig, "a", shim, "exit 4"), shim);
+    assert_ne!(again(&mut rig, "a", "exit 4"), shim);
     assert_eq!(rig.exit("a")["status"], exited(4));
     assert!(rig.other_reports().is_empty());
     assert_eq!(rig.recorded("exited"), ["first", "a"]);
@@ -96,7 +96,7 @@ fn a_rested_shim_that_is_killed_is_no_task_s_loss() {
 fn a_rested_shim_that_is_killed_with_its_next_task_has_that_task_told_as_lost() {
     let mut rig = Rig::start();
     let (shim, _) = rested(&mut rig, "first", "exit 0");
-    assert_eq!(again(&mut rig, "a", shim, "sleep 60"), shim);
+    assert_eq!(again(&mut rig, "a", "sleep 60"), shim);
     signal(&json!(shim), Signal::SIGKILL);
     assert_eq!(rig.exit("a")["status"]["kind"], "lost");
     assert_eq!(rig.recorded("exited"), ["first", "a"]);
@@ -236,6 +236,27 @@ fn a_begun_sandbox_is_a_task_s_own_and_used_once() {
         assert!(stdout.starts_with("2\nsandbox\nmine\n"), "{stdout:?}");
         assert!(rig.task_dir(id).join("workspace/mine").exists());
     }
+}
+
+#[test]
+fn a_shim_rests_after_a_sandbox_that_was_not_begun_before() {
+    let Some(mut rig) = with_warm_sandboxes() else { return };
+    let mut run = |id: &str, script: &str, sandboxed: bool| {
+        let mut request = sandbox_request(&rig, id, script);
+        request["ended"] = json!([launch_id()]);
+        request["sandbox"]["warm"] = json!(0);
+        if !sandboxed {
+            request["sandbox"] = json!(null);
+        }
+        rig.launch(&request);
+        let shim = pid(&rig.started(id)["shim_pid"]);
+        assert_eq!(rig.exit(id)["status"], exited(7));
+        rests(shim);
+        (shim, rig.stdout(id))
+    };
+    let (shim, _) = run("a", "touch /tmp/mine; exit 7", true);
+    assert_eq!(run("b", "test ! -e /tmp/mine && hostname; exit 7", true), (shim, "sandbox\n".to_owned()));
+    assert_eq!(run("c", "exit 7", false).0, shim);
 }
 
 #[test]
