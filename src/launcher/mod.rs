@@ -1,5 +1,5 @@
-//! The launcher: a tiny single-threaded process that forks one shim per task, and the server's end of the line to it.
-//! It knows neither configuration nor database.
+//! The launcher: a tiny single-threaded process that forks one shim per running task, and the server's end of the line
+//! to it. It knows neither configuration nor database.
 
 mod client;
 pub mod frame;

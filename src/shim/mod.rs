@@ -1,6 +1,7 @@
-//! The shim: one process for each task, forked from the launcher without exec. It prepares the task's directory, starts
-//! the command, watches its time, ends it with all its descendants, and leaves its exit record in the journal before it
-//! tells anybody. It outlives the server. It knows neither configuration nor database: a `LaunchRequest` is all it gets.
+//! The shim: one process for each running task, forked from the launcher without exec. It prepares the task's
+//! directory, starts the command, watches its time, ends it with all its descendants, and leaves its exit record in the
+//! journal before it tells anybody. It outlives the server. It knows neither configuration nor database: a
+//! `LaunchRequest` is all it gets.
 
 pub mod journal;
 mod output;

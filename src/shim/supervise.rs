@@ -1,4 +1,4 @@
-//! The life of one task, from the fork of its shim to its exit record.
+//! The life of one task, from its request to its exit record.
 
 use std::cell::Cell;
 use std::ffi::CStr;
