@@ -7,6 +7,7 @@ use clap::Args;
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
+use super::once::Once;
 use super::submission::read;
 use super::{Common, Console, Exit, Output};
 
@@ -30,6 +31,8 @@ pub struct Batch {
     atomic: bool,
 
     #[command(flatten)]
+    once: Once,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -38,7 +41,8 @@ impl Batch {
     /// No requests, refused as a whole, or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
         let body = self.body(&read(&self.file)?)?;
-        let reply = self.common.client()?.submit_batch(&body)?;
+        let client = self.common.client()?;
+        let reply = self.once.send(console, |key| client.submit_batch(&body, key))?;
         let results = reply.json["results"].as_array().context("the server's answer has no results")?;
         if self.common.output == Output::Json {
             console.print_line(&reply.text)?;

@@ -79,6 +79,8 @@ pub enum ClientError {
     Authority { path: PathBuf, problem: String },
     #[error("the token holds a character that no HTTP header may hold, or is empty")]
     Token,
+    #[error("--idempotency-key holds a character that no HTTP header may hold")]
+    Key,
     #[error("--owner holds a character that no HTTP header may hold")]
     Owner,
     #[error("{code}: {message}")]
@@ -96,7 +98,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused { status, .. } | Self::Stranger { status, .. } => matches!(status, 502..=504),
-            Self::Address(_) | Self::Authority { .. } | Self::Token | Self::Owner => false,
+            Self::Address(_) | Self::Authority { .. } | Self::Token | Self::Key | Self::Owner => false,
         }
     }
 }
@@ -152,15 +154,22 @@ impl Client {
 
     /// # Errors
     /// Refused or unreachable.
-    pub fn submit(&self, body: &str) -> Answer {
-        let request = self.post(self.url("/tasks")).content_type("application/json");
-        self.read(request.send(body))
+    pub fn submit(&self, body: &str, key: Option<&str>) -> Answer {
+        self.submit_to("/tasks", body, key)
     }
 
     /// # Errors
     /// Refused as a whole, or unreachable.
-    pub fn submit_batch(&self, body: &str) -> Answer {
-        let request = self.post(self.url("/tasks/batch")).content_type("application/json");
+    pub fn submit_batch(&self, body: &str, key: Option<&str>) -> Answer {
+        self.submit_to("/tasks/batch", body, key)
+    }
+
+    /// `key` is what the request is called, so that it is done once however often it is sent.
+    fn submit_to(&self, path: &str, body: &str, key: Option<&str>) -> Answer {
+        let mut request = self.post(self.url(path)).content_type("application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", HeaderValue::from_str(key).map_err(|_| ClientError::Key)?);
+        }
         self.read(request.send(body))
     }
 

@@ -14,6 +14,7 @@ mod kill;
 mod list;
 mod listeners;
 mod logs;
+mod once;
 mod openapi;
 mod run;
 mod serve;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::{Client, Reply};
 use super::follow::{self, Followed};
+use super::once::Once;
 use super::submission::Submission;
 use super::wait::{self, Patience, Waited};
 use super::{At, Console, Exit, Output, interrupt, summary};
@@ -28,6 +29,8 @@ pub struct Run {
     #[command(flatten)]
     submission: Submission,
     #[command(flatten)]
+    once: Once,
+    #[command(flatten)]
     patience: Patience,
     #[command(flatten)]
     at: At,
@@ -44,7 +47,7 @@ impl Run {
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
         let client = self.at.client()?;
         let body = self.submission.body()?;
-        let accepted = client.submit(&body)?;
+        let accepted = self.once.send(console, |key| client.submit(&body, key))?;
         let task_id = accepted.json["task_id"].as_str().context("the server's answer has no task_id")?;
         interrupt::kills(self.at.client()?, task_id.to_owned(), owner(&body)).context("cannot take signals")?;
         let output = self.output.unwrap_or(if console.is_for_people() { Output::Text } else { Output::Json });

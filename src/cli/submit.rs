@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::once::Once;
 use super::submission::Submission;
 use super::{Common, Console, Exit, Output};
 
@@ -20,6 +21,8 @@ pub struct Submit {
     #[command(flatten)]
     submission: Submission,
     #[command(flatten)]
+    once: Once,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -27,7 +30,8 @@ impl Submit {
     /// # Errors
     /// No request, refused, or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
-        let reply = self.common.client()?.submit(&self.submission.body()?)?;
+        let (client, body) = (self.common.client()?, self.submission.body()?);
+        let reply = self.once.send(console, |key| client.submit(&body, key))?;
         match self.common.output {
             Output::Json => console.print_line(&reply.text)?,
             Output::Text => console.print_line(reply.json["task_id"].as_str().unwrap_or_default())?,

@@ -61,7 +61,9 @@ fn read_request(stream: &TcpStream) -> String {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         match name.to_lowercase().as_str() {
             "content-length" => length = value.parse().expect("a number"),
-            "content-type" | "x-execgo-owner" | "range" | "last-event-id" => request += &format!(" [{name}: {value}]"),
+            "content-type" | "x-execgo-owner" | "idempotency-key" | "range" | "last-event-id" => {
+                request += &format!(" [{name}: {value}]");
+            }
             _ => {}
         }
     }

@@ -118,6 +118,23 @@ fn a_list_asks_for_page_after_page_until_it_has_enough_or_there_is_no_more() {
 }
 
 #[test]
+fn a_request_with_a_key_is_sent_again_and_one_without_is_not() {
+    let server = FakeServer::new(&[HangUp, AWAY, ACCEPTED]);
+    let ran = run_at(&server, &["submit", "--idempotency-key", "k-1", "--json", "{}"]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    for request in &requests {
+        let (head, body) = request.rsplit_once(' ').expect("a body");
+        assert!(head.starts_with("POST /api/v1/tasks ") && head.contains("[idempotency-key: k-1]"), "{request}");
+        assert_eq!(body, "{}");
+    }
+    let server = FakeServer::new(&[HangUp, ACCEPTED]);
+    assert_eq!(run_at(&server, &["submit", "--json", "{}"]).exit, Exit::Refused);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
 fn json_is_sent_as_it_is_from_the_argument_or_a_file() {
     let request = json!({"execution": {"kind": "command", "program": "true"}, "unknown": 1.5});
     assert_eq!(posted(&["--json", &request.to_string()]), request);

@@ -14,16 +14,19 @@ use super::shortage::Shortage;
 use crate::launcher::protocol::Report;
 use crate::ledger::Ledger;
 use crate::scheduler::Queue;
-use crate::store::{LiveTasks, QueuedTask, StoreError};
+use crate::store::{Earlier, KeptAnswer, LiveTasks, QueuedTask, RequestKey, StoreError};
 use crate::task::state::{IllegalTransition, LaunchId, NotLaunched, Running};
 use crate::task::{Exit, KillOrder, NewTask, State, Task, TaskId, Timestamp, Transition};
 
 /// Of the waiting tasks only so many are kept in memory; those behind them are read when it is their turn.
 const AT_HAND: usize = 1024;
 
-/// Looks up tasks that are not in memory: ended ones, and most of those that wait.
+/// Looks up what is not in memory: ended tasks and most of those that wait, and answers that were given.
 pub(super) trait Stored {
     fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// What was answered under this key.
+    fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, StoreError>;
 }
 
 /// Queue, ledger, and the live tasks that something is being done with.
@@ -60,6 +63,8 @@ pub(super) type SubmitReply = oneshot::Sender<Result<Task, SubmitError>>;
 pub(super) struct Turn {
     /// To be committed, all or none.
     pub transitions: Vec<Transition>,
+    /// To be committed with them.
+    pub answers: Vec<KeptAnswer>,
     /// To be performed after the commit, in order.
     pub effects: Vec<Effect>,
     /// To be tried again when the commit fails.
@@ -109,6 +114,10 @@ pub(super) enum Effect {
         reply: SubmitReply,
         answer: Result<Task, SubmitError>,
         request: Vec<u8>,
+    },
+    AnswerEarlier {
+        reply: oneshot::Sender<Earlier>,
+        earlier: Earlier,
     },
     AnswerKill {
         reply: KillReply,
@@ -180,8 +189,8 @@ impl Core {
                     let answer = self.submit(&mut turn, *new, stored, now);
                     turn.effects.push(Effect::AnswerSubmit { reply, answer, request });
                 }
-                Input::SubmitBatch { submissions, atomic } => {
-                    self.on_batch(&mut turn, submissions, atomic, stored, now);
+                Input::SubmitBatch { submissions, atomic, once } => {
+                    self.on_batch(&mut turn, submissions, atomic, once, stored, now);
                 }
                 Input::Kill { kill, reply } => self.on_kill(&mut turn, kill, reply, stored, now),
                 Input::Fact(fact) => {
@@ -473,6 +482,7 @@ fn storage_fault(error: &StoreError) -> Unavailable {
 mod batch;
 mod drain;
 mod kill;
+mod once;
 #[cfg(test)]
 mod tests;
 mod undo;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
 use crate::ledger::{Account, NeverFits};
-use crate::store::Ended;
+use crate::store::{Earlier, Ended, RequestKey};
 use crate::task::{KillOrder, NewTask, Reservation, Status, Task, TaskId, Timestamp};
 
 /// Cheap to clone; every clone talks to the same dispatcher.
@@ -55,6 +55,47 @@ impl SubmitError {
         let tenant = task.spec().control.tenant.clone();
         Self::Conflict { task_id: task.id().clone(), status: task.status(), tenant }
     }
+}
+
+/// What became of a task that was handed over.
+pub type SubmitResult = Result<Task, SubmitError>;
+
+/// Makes the answer that a client gets of what became of each task, in order.
+pub struct Answer(Box<MakeAnswer>);
+
+type MakeAnswer = dyn FnOnce(&[SubmitResult]) -> String + Send;
+
+impl Answer {
+    pub fn new(make: impl FnOnce(&[SubmitResult]) -> String + Send + 'static) -> Self {
+        Self(Box::new(make))
+    }
+
+    pub(super) fn of(self, results: &[SubmitResult]) -> String {
+        (self.0)(results)
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// A request that is done once, however often it comes.
+#[derive(Debug)]
+pub(super) struct Once {
+    pub key: RequestKey,
+    /// What is kept to be given again.
+    pub answer: Answer,
+    /// For a request that was there before.
+    pub reply: oneshot::Sender<Earlier>,
+}
+
+/// What became of a request that may have been there before.
+#[derive(Debug)]
+pub enum Submitted {
+    Now(Vec<SubmitResult>),
+    Before(Earlier),
 }
 
 /// Why none of a batch was accepted.
@@ -149,11 +190,36 @@ impl Dispatcher {
     ///
     /// # Errors
     /// Nothing was stored: one of an atomic batch was refused, or the runtime can take none now.
-    pub async fn submit_batch(
+    pub async fn submit_batch(&self, batch: Vec<Submission>, atomic: bool) -> Result<Vec<SubmitResult>, BatchError> {
+        self.hand_over(batch, atomic, None).await
+    }
+
+    /// As [`Self::submit_batch`], unless there is an answer under this key. It is kept with the tasks, in one commit, unless
+    /// there are none.
+    ///
+    /// # Errors
+    /// As [`Self::submit_batch`].
+    pub async fn submit_once(
         &self,
         batch: Vec<Submission>,
         atomic: bool,
-    ) -> Result<Vec<Result<Task, SubmitError>>, BatchError> {
+        key: RequestKey,
+        answer: Answer,
+    ) -> Result<Submitted, BatchError> {
+        let (reply, earlier) = oneshot::channel();
+        let results = self.hand_over(batch, atomic, Some(Once { key, answer, reply })).await;
+        match earlier.await {
+            Ok(earlier) => Ok(Submitted::Before(earlier)),
+            Err(_) => results.map(Submitted::Now),
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        batch: Vec<Submission>,
+        atomic: bool,
+        once: Option<Once>,
+    ) -> Result<Vec<SubmitResult>, BatchError> {
         let (submissions, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|submission| {
@@ -161,7 +227,7 @@ impl Dispatcher {
                 ((submission, reply), answer)
             })
             .unzip();
-        self.inbox.send(Input::SubmitBatch { submissions, atomic }).map_err(|_| Unavailable::Dispatcher)?;
+        self.inbox.send(Input::SubmitBatch { submissions, atomic, once }).map_err(|_| Unavailable::Dispatcher)?;
         let mut results = Vec::with_capacity(answers.len());
         let mut is_silent = false;
         for (index, answer) in answers.into_iter().enumerate() {

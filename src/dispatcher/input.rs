@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{Kill, KillError, Resources, Submission, SubmitError, Unavailable, Waiting};
+use super::handle::{Kill, KillError, Once, Resources, Submission, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
 use crate::store::Ended;
 use crate::task::state::{LaunchId, Running};
@@ -19,10 +19,11 @@ pub(super) enum Input {
         reply: Reply<Result<Task, SubmitError>>,
     },
     /// In order, each with its own answer. Atomic: the first that is refused is told why, the others hear nothing, and
-    /// nothing is stored.
+    /// nothing is stored. A request that was there before is told so, and they hear nothing either.
     SubmitBatch {
         submissions: Vec<(Submission, Reply<Result<Task, SubmitError>>)>,
         atomic: bool,
+        once: Option<Once>,
     },
     Kill {
         kill: Kill,

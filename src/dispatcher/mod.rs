@@ -21,8 +21,8 @@ mod watch;
 
 pub use files::WriteResult;
 pub use handle::{
-    ActiveReservation, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError, TenantResources,
-    Unavailable, Waiting,
+    ActiveReservation, Answer, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError,
+    SubmitResult, Submitted, TenantResources, Unavailable, Waiting,
 };
 pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;

@@ -24,7 +24,7 @@ use super::trash;
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
-use crate::store::{Ended, StoreError, Writer};
+use crate::store::{Earlier, Ended, RequestKey, StoreError, Writer};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
@@ -171,6 +171,10 @@ impl Stored for Writer {
     fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError> {
         self.task(id)
     }
+
+    fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, StoreError> {
+        self.earlier(key)
+    }
 }
 
 impl Loop {
@@ -281,7 +285,7 @@ impl Loop {
             return self.perform(turn.effects);
         }
         let begun = Instant::now();
-        match self.writer.commit(&turn.transitions) {
+        match self.writer.commit_with(&turn.transitions, &turn.answers) {
             Ok(()) => {
                 self.settled();
                 self.committed_at = Instant::now();
@@ -319,6 +323,7 @@ impl Loop {
                 // Whoever asked may have gone; the task is stored all the same.
                 Effect::AnswerSubmit { reply, answer: Ok(task), request } => self.files.keep(task, request, reply),
                 Effect::AnswerSubmit { reply, answer, request: _ } => drop(reply.send(answer)),
+                Effect::AnswerEarlier { reply, earlier } => drop(reply.send(earlier)),
                 Effect::AnswerKill { reply, answer } => drop(reply.send(answer)),
                 Effect::Launch(task) => self.launch(&task),
                 Effect::Terminate(running, order) => terminate(&running, order),

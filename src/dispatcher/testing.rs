@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use super::core::SubmitReply;
 use super::files;
 use super::handle::{
-    ActiveReservation, Dispatcher, Kill, KillError, Resources, Submission, SubmitError, TenantResources, Unavailable,
-    Waiting,
+    ActiveReservation, Dispatcher, Kill, KillError, Once, Resources, Submission, SubmitError, TenantResources,
+    Unavailable, Waiting,
 };
 use super::input::{Input, Question};
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
-use crate::store::{self, Readers, Writer};
+use crate::store::{self, KeptAnswer, Readers, Writer};
 use crate::task::testing;
 use crate::task::{NewTask, State, Task, TaskId, Timestamp, Transition};
 
@@ -117,9 +117,9 @@ impl Desk {
         // A reply that nobody waits for any more is dropped.
         match input {
             Input::Submit { new, request, reply } => {
-                self.submit_batch(vec![(Submission { new: *new, request }, reply)], false);
+                self.submit_batch(vec![(Submission { new: *new, request }, reply)], false, None);
             }
-            Input::SubmitBatch { submissions, atomic } => self.submit_batch(submissions, atomic),
+            Input::SubmitBatch { submissions, atomic, once } => self.submit_batch(submissions, atomic, once),
             Input::Kill { kill, reply } => drop(reply.send(self.kill(kill))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
@@ -142,14 +142,26 @@ impl Desk {
         }
     }
 
-    fn submit_batch(&mut self, submissions: Vec<(Submission, SubmitReply)>, atomic: bool) {
+    fn submit_batch(&mut self, submissions: Vec<(Submission, SubmitReply)>, atomic: bool, once: Option<Once>) {
+        let key = once.as_ref().map(|once| &once.key);
+        if let Some(earlier) = key.and_then(|key| self.writer.earlier(key).expect("reads")) {
+            return drop(once.map(|once| once.reply.send(earlier)));
+        }
         let mut accepted = Vec::new();
+        let mut results = Vec::new();
         for (Submission { new, request }, reply) in submissions {
-            match self.submit(new, accepted.len() as u64) {
+            let submitted = self.submit(new, accepted.len() as u64);
+            results.push(submitted.as_ref().map(|step| step.task().clone()).map_err(Clone::clone));
+            match submitted {
                 Ok(step) => accepted.push((step, request, reply)),
                 Err(error) if atomic => return drop(reply.send(Err(error))),
                 Err(error) => drop(reply.send(Err(error))),
             }
+        }
+        let places = accepted.first().zip(accepted.last()).map(|(first, last)| (place(&first.0), place(&last.0)));
+        if let (Some(Once { key, answer, reply: _ }), Some(tasks)) = (once, places) {
+            let kept = KeptAnswer { key, tasks, answer: answer.of(&results) };
+            self.writer.commit_with(&[], &[kept]).expect("commits");
         }
         for (step, request, reply) in accepted {
             let task = self.commit(vec![step]);
@@ -230,4 +242,8 @@ impl Desk {
         steps.iter().for_each(|step| self.waiters.publish(step.task()));
         steps.last().expect("a step").task().clone()
     }
+}
+
+fn place(step: &Transition) -> u64 {
+    step.task().head().seq
 }

@@ -1,51 +1,76 @@
 //! Submit many tasks: each as by itself, all in one message to the dispatcher.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::Shared;
 use super::access::Caller;
 use super::fault::Fault;
+use super::once::Repeatable;
+use super::params::IdempotencyKey;
 use super::submit::{accepted, prepare, told};
+use super::{Shared, once};
 use crate::api::SubmitTaskRequest;
-use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
-use crate::dispatcher::{BatchError, Submission, Unavailable};
+use crate::api::batch::{BatchResult, SubmitBatchRequest, SubmitBatchResponse};
+use crate::dispatcher::{Answer, BatchError, Submission, SubmitResult, Submitted, Unavailable};
 
 pub(super) async fn submit(
     shared: &Shared,
     by: &Caller,
+    key: IdempotencyKey,
     request: SubmitBatchRequest,
-) -> Result<SubmitBatchResponse, Fault> {
+) -> Result<Repeatable<SubmitBatchResponse>, Fault> {
     request.check()?;
+    let key = once::key(by, key, "submit_batch", &request)?;
+    if let Some(key) = &key
+        && let Some(again) = Repeatable::given_before(shared, key).await?
+    {
+        return Ok(again);
+    }
     let SubmitBatchRequest { tasks, atomic } = request;
     let atomic = atomic.unwrap_or(false);
     by.charge_batch(tasks.len());
-    let mut ids = HashSet::new();
-    let mut submissions = Vec::with_capacity(tasks.len());
-    let mut prepared = Vec::with_capacity(tasks.len());
-    for (index, task) in tasks.into_iter().enumerate() {
-        prepared.push(match prepare_one(shared, by, task, &mut ids) {
-            Ok(submission) => {
-                submissions.push(submission);
-                Ok(())
-            }
-            Err(fault) if atomic => return Err(fault.of_batch(index)),
-            Err(fault) => Err(fault),
-        });
+    let Prepared { submissions, refused } = Prepared::new(shared, by, tasks, atomic)?;
+    let dispatcher = &shared.context.dispatcher;
+    let submitted = match key {
+        None => dispatcher.submit_batch(submissions, atomic).await.map(Submitted::Now),
+        Some(key) => {
+            let (by, refused) = (by.clone(), Arc::clone(&refused));
+            let answer = Answer::new(move |results| once::text(&response(&by, &refused, results)));
+            dispatcher.submit_once(submissions, atomic, key, answer).await
+        }
+    };
+    match submitted {
+        Ok(Submitted::Now(results)) => Ok(Repeatable::First(response(by, &refused, &results))),
+        Ok(Submitted::Before(earlier)) => Repeatable::again(earlier),
+        Err(BatchError::Refused { index, error }) => Err(told(by, error).of_batch(index)),
+        Err(BatchError::Unavailable(unavailable)) => Err(unavailable.into()),
     }
-    let submitted = shared.context.dispatcher.submit_batch(submissions, atomic).await.map_err(|error| match error {
-        BatchError::Refused { index, error } => told(by, error).of_batch(index),
-        BatchError::Unavailable(unavailable) => unavailable.into(),
-    })?;
-    let mut submitted = submitted.into_iter();
-    let results = prepared.into_iter().enumerate().map(|(index, prepared)| {
-        let result = prepared.and_then(|()| match submitted.next() {
-            Some(Ok(task)) => Ok(accepted(&task)),
-            Some(Err(error)) => Err(told(by, error)),
-            None => Err(Unavailable::Dispatcher.into()),
-        });
-        result.map_or_else(|fault| fault.of_batch(index).info().into(), Into::into)
-    });
-    Ok(SubmitBatchResponse { results: results.collect() })
+}
+
+/// The tasks of a batch before the dispatcher sees them.
+struct Prepared {
+    submissions: Vec<Submission>,
+    /// For each task of the request why it is not handed over, if it is not.
+    refused: Arc<[Option<BatchResult>]>,
+}
+
+impl Prepared {
+    fn new(shared: &Shared, by: &Caller, tasks: Vec<SubmitTaskRequest>, atomic: bool) -> Result<Self, Fault> {
+        let mut ids = HashSet::new();
+        let mut submissions = Vec::with_capacity(tasks.len());
+        let mut refused = Vec::with_capacity(tasks.len());
+        for (index, task) in tasks.into_iter().enumerate() {
+            refused.push(match prepare_one(shared, by, task, &mut ids) {
+                Ok(submission) => {
+                    submissions.push(submission);
+                    None
+                }
+                Err(fault) if atomic => return Err(fault.of_batch(index)),
+                Err(fault) => Some(refusal(fault, index)),
+            });
+        }
+        Ok(Self { submissions, refused: refused.into() })
+    }
 }
 
 /// `ids` are those that stand in the batch before.
@@ -61,4 +86,22 @@ fn prepare_one(
         return Err(Fault::TwiceInBatch(id.clone()));
     }
     prepare(shared, by, request)
+}
+
+fn refusal(fault: Fault, index: usize) -> BatchResult {
+    fault.of_batch(index).info().into()
+}
+
+/// In the order of the request: what was refused here, and what the dispatcher says of the rest.
+fn response(by: &Caller, refused: &[Option<BatchResult>], submitted: &[SubmitResult]) -> SubmitBatchResponse {
+    let mut submitted = submitted.iter();
+    let results = refused.iter().enumerate().map(|(index, refused)| match refused {
+        Some(refused) => refused.clone(),
+        None => match submitted.next() {
+            Some(Ok(task)) => accepted(task).into(),
+            Some(Err(error)) => refusal(told(by, error.clone()), index),
+            None => refusal(Unavailable::Dispatcher.into(), index),
+        },
+    });
+    SubmitBatchResponse { results: results.collect() }
 }

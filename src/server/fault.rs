@@ -84,6 +84,8 @@ pub(super) enum Fault {
     OtherTenant { own: String },
     #[error("a task with task_id {0} already exists")]
     TakenId(String),
+    #[error("the header Idempotency-Key is that of another request; a new request needs a new key")]
+    KeyOfAnother,
     #[error("the task_id {0} stands twice in the batch")]
     TwiceInBatch(String),
     /// Of a batch, the task at this place.
@@ -130,6 +132,7 @@ impl Fault {
                 let details = Some(json!({"requests_per_second": requests_per_second}));
                 Verdict(StatusCode::TOO_MANY_REQUESTS, ErrorCode::ResourceLimitExceeded, details)
             }
+            Self::KeyOfAnother => plain(StatusCode::CONFLICT, ErrorCode::Conflict),
             Self::InBatch { index, fault } => {
                 let Verdict(status, code, details) = fault.verdict();
                 let mut details = details.unwrap_or_else(|| json!({}));

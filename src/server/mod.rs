@@ -19,6 +19,7 @@ mod kill;
 mod list;
 mod listener;
 mod metrics;
+mod once;
 mod params;
 mod range;
 mod rate;

@@ -179,3 +179,45 @@ impl<'a> ApiExtractor<'a> for Header {
         Ok(Self(value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())))
     }
 }
+
+/// `Idempotency-Key`: what the client calls this request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IdempotencyKey(pub(super) Option<String>);
+
+/// Longest key, in characters.
+const MAX_KEY: usize = 255;
+
+impl<'a> ApiExtractor<'a> for IdempotencyKey {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        let text = MetaSchema::new("string");
+        let key =
+            MetaSchema { min_length: Some(1), max_length: Some(MAX_KEY), pattern: Some("^[!-~]+$".into()), ..text };
+        Some(MetaSchemaRef::Inline(Box::new(key)))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let refused = |message: String| Fault::from(InvalidField::new(options.name, message));
+        let mut given = request.headers().get_all(options.name).iter();
+        let Some(key) = given.next() else { return Ok(Self(None)) };
+        if given.next().is_some() {
+            return Err(refused("must not be given twice".to_owned()).into());
+        }
+        let is_visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
+        if !is_visible || !(1..=MAX_KEY).contains(&key.len()) {
+            return Err(refused(format!("must be 1 to {MAX_KEY} visible characters of ASCII")).into());
+        }
+        Ok(Self(Some(String::from_utf8_lossy(key.as_bytes()).into_owned())))
+    }
+}

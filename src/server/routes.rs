@@ -14,7 +14,8 @@ use super::fault::Fault;
 use super::filter::{Continued, Labels, Limit, Moment, Name, OfKind, Sort, Statuses, Wanted};
 use super::list::Part;
 use super::metrics::Exposition;
-use super::params::{Follow, Header, Query, TailLines, Wait, WaitFor};
+use super::once::Repeatable;
+use super::params::{Follow, Header, IdempotencyKey, Query, TailLines, Wait, WaitFor};
 use super::raw::{self, RawOutput};
 use super::stream::EventStream;
 use super::{Shared, batch, document, drain, events, health, kill, list, metrics, runtime, status, stream, submit};
@@ -86,9 +87,12 @@ impl Api {
         &self,
         ctx: Ctx<'_>,
         by: By<'_>,
+        /// What the client calls this request: under the same key the same request is done once, and answered again.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         request: Json<SubmitTaskRequest>,
-    ) -> Answer<Json<SubmitTaskResponse>> {
-        Ok(Json(submit::submit(ctx.0, by.0, request.0).await?))
+    ) -> Answer<Repeatable<SubmitTaskResponse>> {
+        submit::submit(ctx.0, by.0, key, request.0).await
     }
 
     /// Submit many tasks
@@ -101,9 +105,12 @@ impl Api {
         &self,
         ctx: Ctx<'_>,
         by: By<'_>,
+        /// What the client calls this request: under the same key the same request is done once, and answered again.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         request: Json<SubmitBatchRequest>,
-    ) -> Answer<Json<SubmitBatchResponse>> {
-        Ok(Json(batch::submit(ctx.0, by.0, request.0).await?))
+    ) -> Answer<Repeatable<SubmitBatchResponse>> {
+        batch::submit(ctx.0, by.0, key, request.0).await
     }
 
     /// List tasks

@@ -1,11 +1,14 @@
 //! Submit: validate, plan, hand to the dispatcher with the request as it is kept.
 
-use super::Shared;
 use super::access::Caller;
 use super::fault::Fault;
+use super::once::Repeatable;
+use super::params::IdempotencyKey;
+use super::{Shared, once};
 use crate::api::{SubmitTaskRequest, SubmitTaskResponse};
 use crate::capability;
-use crate::dispatcher::{Submission, SubmitError};
+use crate::dispatcher::{Answer, BatchError, Submission, SubmitError, Submitted, Unavailable};
+use crate::store::RequestKey;
 use crate::task::{NewTask, Status, Task, TaskId, Timestamp};
 
 /// Whoever leaves in between leaves nothing half done: from [`crate::dispatcher::Dispatcher::submit`] on it is all the
@@ -13,11 +16,37 @@ use crate::task::{NewTask, Status, Task, TaskId, Timestamp};
 pub(super) async fn submit(
     shared: &Shared,
     by: &Caller,
+    key: IdempotencyKey,
     request: SubmitTaskRequest,
-) -> Result<SubmitTaskResponse, Fault> {
+) -> Result<Repeatable<SubmitTaskResponse>, Fault> {
+    if let Some(key) = once::key(by, key, "submit", &request)? {
+        return submit_once(shared, by, key, request).await;
+    }
     let Submission { new, request } = prepare(shared, by, request)?;
     let submitted = shared.context.dispatcher.submit(new, request).await;
-    Ok(accepted(&submitted.map_err(|error| told(by, error))?))
+    Ok(Repeatable::First(accepted(&submitted.map_err(|error| told(by, error))?)))
+}
+
+async fn submit_once(
+    shared: &Shared,
+    by: &Caller,
+    key: RequestKey,
+    request: SubmitTaskRequest,
+) -> Result<Repeatable<SubmitTaskResponse>, Fault> {
+    if let Some(again) = Repeatable::given_before(shared, &key).await? {
+        return Ok(again);
+    }
+    let submission = prepare(shared, by, request)?;
+    let answer = Answer::new(|results| results.iter().flatten().map(|task| once::text(&accepted(task))).collect());
+    match shared.context.dispatcher.submit_once(vec![submission], true, key, answer).await {
+        Ok(Submitted::Before(earlier)) => Repeatable::again(earlier),
+        Ok(Submitted::Now(results)) => {
+            let task = results.into_iter().next().unwrap_or(Err(Unavailable::Dispatcher.into()));
+            Ok(Repeatable::First(accepted(&task.map_err(|error| told(by, error))?)))
+        }
+        Err(BatchError::Refused { error, .. }) => Err(told(by, error)),
+        Err(BatchError::Unavailable(unavailable)) => Err(unavailable.into()),
+    }
 }
 
 pub(super) fn accepted(task: &Task) -> SubmitTaskResponse {

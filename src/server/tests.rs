@@ -6,6 +6,7 @@ mod batch;
 mod contract;
 mod document;
 mod list;
+mod once;
 mod output;
 mod socket;
 mod stream;

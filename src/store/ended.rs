@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 
 use super::writer::begin;
-use super::{StoreError, Writer, failed, marks};
+use super::{StoreError, Writer, answers, failed, marks};
 use crate::task::Timestamp;
 
 /// An ended task, as far as it takes to clean up after it.
@@ -101,7 +101,7 @@ impl Writer {
         Ok(noted)
     }
 
-    /// Deletes the tasks and their events.
+    /// Deletes the tasks, their events and the answers that were about them alone.
     ///
     /// # Errors
     /// The store failed; nothing was deleted.
@@ -113,6 +113,7 @@ impl Writer {
             marks::delete(&transaction, task.seq)?;
             delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
             delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
+            answers::forget(&transaction, task.seq)?;
         }
         transaction.commit().map_err(&failed)
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, failed};
 
 /// Migration n brings a database of version n (its `user_version`) to version n + 1.
-const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES, LISTS];
+const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES, LISTS_AND_ANSWERS];
 
 const TASKS_AND_EVENTS: &str = "
     CREATE TABLE tasks (
@@ -45,8 +45,8 @@ const BYTES: &str = "
 ";
 
 /// What lists go by: one index for each status, and what each task can be found by besides. The live tasks are those of two
-/// of the statuses.
-const LISTS: &str = "
+/// of the statuses. And answers to be given again to whoever asks again under the same key.
+const LISTS_AND_ANSWERS: &str = "
     DROP INDEX tasks_live;
     CREATE INDEX tasks_by_status ON tasks (status, created_at);
     CREATE TABLE marks (
@@ -62,6 +62,17 @@ const LISTS: &str = "
         FROM tasks t, json_each(t.spec, '$.control.labels') j;
     INSERT INTO marks SELECT 'kind', 'script', created_at, seq
         FROM tasks WHERE json_extract(spec, '$.execution.action.script') IS NOT NULL;
+
+    CREATE TABLE answers (
+        tenant     TEXT NOT NULL,      -- whose key it is; '' for who has no tenant
+        key        TEXT NOT NULL,
+        digest     BLOB NOT NULL,      -- SHA-256 of the request
+        first_task INTEGER NOT NULL,   -- tasks.seq of the first task that the answer is about
+        last_task  INTEGER NOT NULL,   -- and of the last
+        answer     TEXT NOT NULL,      -- JSON, as it went to the client
+        PRIMARY KEY (tenant, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX answers_of_tasks ON answers (last_task);
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

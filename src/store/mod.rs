@@ -1,6 +1,7 @@
 //! All SQL. The authority over a task's state sits behind this seam: create once per id, compare-and-set by
 //! revision, read. The store accepts nothing but a `Transition`; row versions and SQL do not leave this room.
 
+mod answers;
 mod data_dir;
 mod ended;
 mod file;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+pub use answers::{Earlier, KeptAnswer, RequestKey};
 pub use data_dir::DataDir;
 pub use ended::{Ended, Stock};
 pub use file::write_whole;

@@ -70,7 +70,7 @@ impl Readers {
         })
     }
 
-    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let idle = self.lock_idle().pop();
         let connection = match idle {
             Some(connection) => connection,

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::answers::{self, KeptAnswer};
 use super::row::{self, Live, TaskRow, task_columns, to_json};
 use super::{StoreError, failed, marks};
 use crate::task::event::NewEvent;
@@ -43,11 +44,20 @@ impl Writer {
     /// # Errors
     /// The store failed, an id exists already, or a task has another revision than its transition expects.
     pub fn commit(&mut self, transitions: &[Transition]) -> Result<(), StoreError> {
+        self.commit_with(transitions, &[])
+    }
+
+    /// The same, with answers that are to be given again.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], or a key has an answer already.
+    pub fn commit_with(&mut self, transitions: &[Transition], answers: &[KeptAnswer]) -> Result<(), StoreError> {
         let changes = fold(transitions)?;
         let transaction = begin(&mut self.connection)?;
         for change in &changes {
             change.write(&transaction)?;
         }
+        answers.iter().try_for_each(|kept| answers::keep(&transaction, kept))?;
         transaction.commit().map_err(failed("commit"))
     }
 

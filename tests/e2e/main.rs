@@ -12,6 +12,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod network;
+mod once;
 mod outcomes;
 mod output;
 mod retention;

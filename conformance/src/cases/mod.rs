@@ -14,6 +14,7 @@ mod list;
 mod metadata;
 mod metrics;
 mod model;
+mod once;
 mod outcomes;
 mod output;
 mod plan;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<&'static Case> {
         refused::CASES,
         submit::CASES,
         batch::CASES,
+        once::CASES,
         command::CASES,
         script::CASES,
         output::CASES,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dispatcher::handle::{Kill, Submission};
+use crate::dispatcher::handle::{Answer, Kill, Once, Submission};
 use crate::ledger::Capacity;
 use crate::task::state::Running;
 use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
@@ -14,6 +14,7 @@ use crate::task::{Status, TaskErrorCode};
 #[derive(Default)]
 struct Shelf {
     tasks: HashMap<TaskId, Task>,
+    answers: Vec<KeptAnswer>,
     broken: bool,
 }
 
@@ -23,6 +24,10 @@ impl Stored for Shelf {
             return Err(StoreError::Stale { id: id.clone() });
         }
         Ok(self.tasks.get(id).cloned())
+    }
+
+    fn earlier(&self, key: &RequestKey) -> Result<Option<Earlier>, StoreError> {
+        Ok(self.answers.iter().find_map(|kept| key.compare(kept)))
     }
 }
 
@@ -44,6 +49,7 @@ fn names(turn: &Turn) -> Vec<&'static str> {
     let name = |effect: &Effect| match effect {
         Effect::AnswerSubmit { answer: Ok(_), .. } => "accepted",
         Effect::AnswerSubmit { answer: Err(_), .. } => "refused",
+        Effect::AnswerEarlier { .. } => "known",
         Effect::AnswerKill { answer: Ok(_), .. } => "kill answered",
         Effect::AnswerKill { answer: Err(_), .. } => "kill refused",
         Effect::Launch(_) => "launch",
@@ -66,6 +72,7 @@ impl Fixture {
         for transition in &turn.transitions {
             self.shelf.tasks.insert(transition.task().id().clone(), transition.task().clone());
         }
+        self.shelf.answers.extend(turn.answers.clone());
     }
 
     fn run(&mut self, inputs: Vec<Input>) -> Vec<&'static str> {
@@ -103,7 +110,16 @@ fn submit(name: &str) -> Input {
 
 fn batch(names: &[&str], atomic: bool) -> Input {
     let submission = |name: &&str| (Submission { new: new_task(name), request: vec![] }, oneshot::channel().0);
-    Input::SubmitBatch { submissions: names.iter().map(submission).collect(), atomic }
+    Input::SubmitBatch { submissions: names.iter().map(submission).collect(), atomic, once: None }
+}
+
+/// The same under a key, with the answer to one who comes again.
+fn keyed(names: &[&str], key: &str, digest: u8) -> (Input, oneshot::Receiver<Earlier>) {
+    let Input::SubmitBatch { submissions, .. } = batch(names, false) else { unreachable!("it is a batch") };
+    let (reply, earlier) = oneshot::channel();
+    let key = RequestKey { tenant: String::new(), key: key.into(), digest: [digest; 32] };
+    let answer = Answer::new(|results| format!("{} accepted", results.iter().flatten().count()));
+    (Input::SubmitBatch { submissions, atomic: false, once: Some(Once { key, answer, reply }) }, earlier)
 }
 
 fn kill(name: &str) -> Input {
@@ -174,6 +190,30 @@ fn an_atomic_batch_that_is_refused_leaves_all_as_it_was() {
     assert_eq!(f.run(turn), ["accepted", "launch", "refused", "accepted"]);
     assert_eq!(f.run(vec![batch(&["a", "b"], true)]), ["accepted", "accepted"]);
     assert_eq!(f.shelf.tasks.len(), 5);
+}
+
+#[test]
+fn a_request_under_a_key_is_done_once_in_one_turn_or_in_many() {
+    let mut f = fixture(1);
+    let (first, mut none) = keyed(&["a", "b"], "k", 1);
+    let (again, _) = keyed(&["c", "d"], "k", 1);
+    assert_eq!(f.run(vec![first, again]), ["accepted", "launch", "accepted", "known"]);
+    assert!(none.try_recv().is_err());
+    assert_eq!(f.shelf.answers[0].tasks, (1, 2));
+    let (again, _) = keyed(&["c"], "k", 1);
+    let (other, _) = keyed(&["c"], "k", 2);
+    let turn = f.turn(vec![again, other]);
+    let told = turn.effects.iter().map(|effect| match effect {
+        Effect::AnswerEarlier { earlier, .. } => earlier.clone(),
+        effect => panic!("{effect:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [Earlier::Same("2 accepted".into()), Earlier::Other]);
+    assert!(turn.transitions.is_empty());
+    // What was not accepted may be tried again.
+    let (refused, _) = keyed(&["a"], "l", 1);
+    assert_eq!(f.run(vec![refused]), ["refused"]);
+    let (again, _) = keyed(&["c"], "l", 1);
+    assert_eq!(f.run(vec![again]), ["accepted"]);
 }
 
 #[test]

@@ -84,6 +84,8 @@ impl Effect {
             Self::AnswerSubmit { reply, answer, request: _ } => {
                 drop(reply.send(answer.and(Err(Unavailable::Storage.into()))))
             }
+            // Silence means that it cannot be done now.
+            Self::AnswerEarlier { .. } => {}
             Self::AnswerKill { reply, answer } => drop(reply.send(answer.and(Err(Unavailable::Storage.into())))),
             Self::Launch(_) | Self::Terminate(..) | Self::WriteResult(_) | Self::Started(_) | Self::Ended(_) => {}
         }

@@ -109,6 +109,10 @@ fn headers() -> Value {
             "required": true,
             "schema": {"type": "integer", "minimum": 0},
         },
+        "Replayed": {
+            "description": "The answer was given before, and nothing was done now.",
+            "schema": {"type": "string", "enum": ["true"]},
+        },
         "RetryAfter": {
             "description": "Seconds to wait before the next try.",
             "required": true,
@@ -334,15 +338,16 @@ fn operation(operation: &mut Value) {
         if ["429", "503"].contains(&status.as_str()) {
             response["headers"]["Retry-After"] = json!({"$ref": "#/components/headers/RetryAfter"});
         }
-        for (name, component) in output_headers(&id, &status) {
+        for (name, component) in more_headers(&id, &status) {
             response["headers"][*name] = json!({"$ref": format!("#/components/headers/{component}")});
         }
     }
 }
 
-/// What an answer with output, or the refusal of a range of it, carries besides.
-fn output_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str)] {
+/// What an answer carries besides.
+fn more_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str)] {
     match (id, status) {
+        ("submit_task" | "submit_batch", "200") => &[("Idempotent-Replayed", "Replayed")],
         ("get_task_stdout" | "get_task_stderr", "200") => {
             &[("Accept-Ranges", "AcceptRanges"), ("ETag", "ETag"), ("x-execgo-offset", "Offset")]
         }
@@ -386,6 +391,7 @@ fn parameter(parameter: &mut Value) {
         Some("sort") => parameter["example"] = json!("created_at"),
         Some("limit") => parameter["example"] = json!(100),
         Some("cursor") => parameter["description"] = json!("The `next_cursor` of the page before."),
+        Some("Idempotency-Key") => parameter["example"] = json!("6f1c0d3e-7b1a-4a43-9a0e-2f0f5a1b9c77"),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}
     }

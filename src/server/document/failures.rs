@@ -19,7 +19,11 @@ const NOT_OWNER: Failure = (
      of another web page.",
 );
 const NO_TASK: Failure = ("404", "There is no such task.");
-const CONFLICT: Failure = ("409", "A task with that `task_id` exists; `details` has its `task_id` and `status`.");
+const CONFLICT: Failure = (
+    "409",
+    "A task with that `task_id` exists, and `details` has its `task_id` and `status`; or the `Idempotency-Key` is that of \
+     another request.",
+);
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
 const NO_JSON: Failure = ("415", "The body is not declared as `application/json`.");
 const QUEUE_FULL: Failure =

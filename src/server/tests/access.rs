@@ -44,7 +44,7 @@ const NEEDS: &[Line] = &[
     ("POST", "/api/v1/runtime/drain", Some((Role::Admin, true))),
 ];
 
-fn secret(role: Role, tenant: Option<&str>) -> String {
+pub(super) fn secret(role: Role, tenant: Option<&str>) -> String {
     format!("secret-{}-{}", role.as_str(), tenant.unwrap_or("all"))
 }
 
@@ -53,7 +53,7 @@ fn entry(name: &str, token: &str, more: &str) -> String {
 }
 
 /// A token for each role and tenant, and a task for each tenant and for none.
-async fn guarded() -> Server {
+pub(super) async fn guarded() -> Server {
     let mut file = "tokens:\n".to_owned();
     for role in ROLES {
         for tenant in TENANTS {

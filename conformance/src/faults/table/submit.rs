@@ -45,6 +45,22 @@ pub const FAULTS: &[Mutation] = &[
             it.body = json!({"results": []}).to_string().into_bytes();
         }
     }),
+    answer("a repeated request does not say so", "once.same", |it, _| {
+        drop(it.headers.remove("idempotent-replayed"));
+    }),
+    answer("a key is taken for the request", "once.other", |it, _| {
+        if it.is_submission() && it.status == 409 {
+            accept(it);
+        }
+    }),
+    answer("a repeated batch is answered anew", "once.batch", |it, _| {
+        if it.headers.contains_key("idempotent-replayed") {
+            it.json(|body| remove(&mut body["results"][1], "error"));
+        }
+    }),
+    answer("any key will do", "once.key", |it, _| {
+        failure(it, "invalid_input", |body| body["error"]["message"] = json!("the header is wrong"));
+    }),
     answer("a task called batch cannot be seen", "batch.name", |it, _| {
         if it.path == "/api/v1/tasks/batch" && it.method == Method::GET {
             it.status = 405;
