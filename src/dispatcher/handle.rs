@@ -161,6 +161,19 @@ pub struct ActiveReservation {
     pub reserved_at: Option<Timestamp>,
 }
 
+impl ActiveReservation {
+    /// `None`: the task holds none.
+    #[must_use]
+    pub fn of(task: &Task) -> Option<Self> {
+        task.holds_reservation().then(|| Self {
+            task_id: task.id().clone(),
+            status: task.status(),
+            reservation: task.demand(),
+            reserved_at: task.reserved_at(),
+        })
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct TenantResources {
     pub tenant: String,

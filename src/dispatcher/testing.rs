@@ -213,12 +213,7 @@ impl Desk {
 
     fn resources(&self) -> Resources {
         let launched = self.writer.live_tasks().expect("reads").launched;
-        let active = launched.iter().map(|task| ActiveReservation {
-            task_id: task.id().clone(),
-            status: task.status(),
-            reservation: task.demand(),
-            reserved_at: task.reserved_at(),
-        });
+        let active = launched.iter().filter_map(ActiveReservation::of);
         let tenants = self.ledger.tenants();
         let tenants = tenants.map(|(name, account)| TenantResources { tenant: name.to_owned(), account: *account });
         Resources {

@@ -46,6 +46,17 @@ impl Capacity {
         within("limits.pids_max", demand.pids.unwrap_or(0), self.pids)
     }
 
+    /// What both allow.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        let least = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b);
+        Self {
+            task_slots: self.task_slots.min(other.task_slots),
+            memory_bytes: least(self.memory_bytes, other.memory_bytes),
+            pids: least(self.pids, other.pids),
+        }
+    }
+
     /// What is left after `reserved`; never below zero.
     #[must_use]
     pub fn minus(&self, reserved: Totals) -> Self {

@@ -87,7 +87,7 @@ impl Access {
         match template {
             "/api/v1/runtime/drain" => Need::RoleOverAll(Role::Admin),
             "/metrics" if self.open_metrics => Need::Nothing,
-            "/metrics" | "/api/v1/runtime/config" | "/api/v1/runtime/resources" => Need::RoleOverAll(Role::Read),
+            "/metrics" | "/api/v1/runtime/config" => Need::RoleOverAll(Role::Read),
             _ if method == Method::GET || method == Method::HEAD => Need::Role(Role::Read),
             _ => Need::Role(Role::Submit),
         }

@@ -314,15 +314,16 @@ impl Api {
 
     /// Resources of the runtime
     ///
-    /// One consistent view: what is reserved and what is available add up to the capacity.
+    /// One consistent view: what is reserved and what is available add up to the capacity. With a tenant's token it is of that
+    /// tenant's tasks alone, and the capacity is what they may hold at most.
     #[oai(
         path = "/api/v1/runtime/resources",
         method = "get",
         operation_id = "get_runtime_resources",
         tag = "Tag::Runtime"
     )]
-    async fn get_runtime_resources(&self, ctx: Ctx<'_>) -> Answer<Json<RuntimeResources>> {
-        Ok(Json(runtime::resources(ctx.0).await?))
+    async fn get_runtime_resources(&self, ctx: Ctx<'_>, by: By<'_>) -> Answer<Json<RuntimeResources>> {
+        Ok(Json(runtime::resources(ctx.0, by.0).await?))
     }
 
     /// Drain the runtime

@@ -46,6 +46,7 @@ struct Answer {
 }
 
 fn config(data_dir: &std::path::Path) -> Config {
+    let quota = config::TenantQuota { slots: 1, memory: None, pids: Some(8) };
     Config {
         runtime: config::Runtime { id: None, data_dir: data_dir.to_owned() },
         server: config::Server {
@@ -74,7 +75,7 @@ fn config(data_dir: &std::path::Path) -> Config {
             max_bytes: None,
             gc_interval_ms: 1000,
         },
-        ledger: config::Ledger { memory_bytes: Some(1 << 30), pids: None, tenants: [].into() },
+        ledger: config::Ledger { memory_bytes: Some(1 << 30), pids: None, tenants: [("acme".into(), quota)].into() },
         capability: config::Capability {
             default_mode: CapabilityMode::Adaptive,
             disable_linux_sandbox: false,

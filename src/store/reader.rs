@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use super::page::{self, Filter, Order, Page, Place};
-use super::{StoreError, connect, failed, row};
+use super::row::task_columns;
+use super::{LiveTasks, StoreError, connect, failed, row};
 use crate::task::{Event, Task, TaskId};
 
 /// As many connections as ever read at the same time. Calls block: use them off the async workers.
@@ -68,6 +69,19 @@ impl Readers {
             let snapshot = connection.unchecked_transaction().map_err(failed("list tasks"))?;
             page::read(&snapshot, filter, order, from, limit)
         })
+    }
+
+    /// The tasks of a tenant that have not ended, as of one moment, by order of submission.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn live_tasks_of(&self, tenant: &str) -> Result<LiveTasks, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            task_columns!(),
+            " FROM tasks WHERE status IN ('accepted', 'running') AND json_extract(spec, '$.control.tenant') = ?1 ORDER BY seq"
+        );
+        self.with(|connection| row::live_tasks(connection, SQL, [tenant]))
     }
 
     pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{QueuedTask, StoreError, failed};
+use super::{LiveTasks, QueuedTask, StoreError, failed};
 use crate::task::state::{Head, Progress};
 use crate::task::{Event, EventType, Reservation, Task, TaskId, TaskSpec, Timestamp};
 
@@ -61,7 +61,7 @@ impl TaskRow {
     }
 
     /// Of a waiting task most is left unread.
-    pub(super) fn into_live(self) -> Result<Live, StoreError> {
+    fn into_live(self) -> Result<Live, StoreError> {
         let progress: Progress = parse(&self.id, &self.progress)?;
         if !progress.is_queued() {
             return self.into_task().map(|task| Live::Launched(Box::new(task)));
@@ -83,7 +83,7 @@ fn task_id(id: &str) -> Result<TaskId, StoreError> {
 }
 
 /// A task that has not ended.
-pub(super) enum Live {
+enum Live {
     Queued(QueuedTask),
     Launched(Box<Task>),
 }
@@ -95,6 +95,21 @@ pub(super) fn task(connection: &Connection, id: &TaskId) -> Result<Option<Task>,
     let mut statement = connection.prepare_cached(SQL).map_err(&failed)?;
     let row = statement.query_row([id.as_str()], TaskRow::read).optional().map_err(&failed)?;
     row.map(TaskRow::into_task).transpose()
+}
+
+/// Reads the live tasks that `sql` selects, as whole rows.
+pub(super) fn live_tasks(connection: &Connection, sql: &str, params: impl Params) -> Result<LiveTasks, StoreError> {
+    let failed = failed("read the live tasks");
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let mut rows = statement.query(params).map_err(&failed)?;
+    let mut live = LiveTasks::default();
+    while let Some(row) = rows.next().map_err(&failed)? {
+        match TaskRow::read(row).map_err(&failed)?.into_live()? {
+            Live::Queued(task) => live.queued.push(task),
+            Live::Launched(task) => live.launched.push(*task),
+        }
+    }
+    Ok(live)
 }
 
 /// Reads the events that `sql` selects as `seq, event_type, at, message, data`, all of the task `id`.

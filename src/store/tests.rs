@@ -124,6 +124,33 @@ fn only_old_ended_tasks_are_forgotten_oldest_first() {
 }
 
 #[test]
+fn the_live_tasks_of_a_tenant_are_its_own_and_have_not_ended() {
+    let mut store = fixture();
+    let mut submit = |id: &str, tenant: Option<&str>| {
+        let tenant = tenant.map(str::to_owned);
+        let draft = crate::task::Draft { program: Some("x".into()), tenant, ..Default::default() };
+        let spec = draft.validate(testing::DEFAULTS).expect("valid");
+        let seq = store.writer.last_seq().expect("reads") + 1;
+        let submitted = Task::submit(crate::task::NewTask { spec, ..testing::new_task(id) }, seq);
+        store.writer.commit(std::slice::from_ref(&submitted)).expect("commits");
+        submitted.task().clone()
+    };
+    let [ended, launched, _, _, _] = [
+        submit("ended", Some("acme")),
+        submit("launched", Some("acme")),
+        submit("queued", Some("acme")),
+        submit("other", Some("zenith")),
+        submit("nobody", None),
+    ];
+    finish(&mut store.writer, &ended);
+    store.writer.commit(&[launched.launch(testing::at(1010)).expect("queued")]).expect("commits");
+    let live = store.readers.live_tasks_of("acme").expect("reads");
+    assert_eq!(live.ids().map(|id| id.to_string()).collect::<Vec<_>>(), ["launched", "queued"]);
+    assert_eq!(live.launched.len(), 1);
+    assert_eq!(store.readers.live_tasks_of("nobody").expect("reads"), LiveTasks::default());
+}
+
+#[test]
 fn places_go_on_after_a_restart() {
     let mut store = fixture();
     let a = submit(&mut store.writer, "a");

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::answers::{self, KeptAnswer};
-use super::row::{self, Live, TaskRow, task_columns, to_json};
+use super::row::{self, task_columns, to_json};
 use super::{StoreError, failed, marks};
 use crate::task::event::NewEvent;
 use crate::task::state::Head;
@@ -76,17 +76,7 @@ impl Writer {
     pub fn live_tasks(&self) -> Result<LiveTasks, StoreError> {
         const SQL: &str =
             concat!("SELECT ", task_columns!(), " FROM tasks WHERE status IN ('accepted', 'running') ORDER BY seq");
-        let failed = failed("read the live tasks");
-        let mut statement = self.connection.prepare(SQL).map_err(&failed)?;
-        let mut rows = statement.query([]).map_err(&failed)?;
-        let mut live = LiveTasks::default();
-        while let Some(row) = rows.next().map_err(&failed)? {
-            match TaskRow::read(row).map_err(&failed)?.into_live()? {
-                Live::Queued(task) => live.queued.push(task),
-                Live::Launched(task) => live.launched.push(*task),
-            }
-        }
-        Ok(live)
+        row::live_tasks(&self.connection, SQL, [])
     }
 
     /// Proves that a commit reaches the disk.

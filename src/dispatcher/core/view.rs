@@ -16,7 +16,7 @@ pub(in crate::dispatcher) struct Load {
 
 impl Core {
     pub fn resources(&self) -> Resources {
-        let mut active: Vec<_> = self.live.values().filter_map(|live| active_reservation(&live.task)).collect();
+        let mut active: Vec<_> = self.live.values().filter_map(|live| ActiveReservation::of(&live.task)).collect();
         active.sort_by(|a, b| (a.reserved_at, &a.task_id).cmp(&(b.reserved_at, &b.task_id)));
         let tenants = self.ledger.tenants();
         // Those that are about to end without having started have left the queue.
@@ -43,13 +43,4 @@ impl Core {
             .map(|l| l.task.clone())
             .collect()
     }
-}
-
-fn active_reservation(task: &Task) -> Option<ActiveReservation> {
-    task.holds_reservation().then(|| ActiveReservation {
-        task_id: task.id().clone(),
-        status: task.status(),
-        reservation: task.demand(),
-        reserved_at: task.reserved_at(),
-    })
 }

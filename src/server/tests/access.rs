@@ -12,6 +12,7 @@ use super::{Answer, Server, command};
 use crate::config::{Role, TokenHash};
 use crate::dispatcher::testing::Rules;
 use crate::server::routes::{Api, PLAIN_PATHS};
+use crate::task::TaskId;
 
 const ROLES: [Role; 3] = [Role::Read, Role::Submit, Role::Admin];
 const TENANTS: [Option<&str>; 3] = [None, Some("acme"), Some("zenith")];
@@ -39,7 +40,7 @@ const NEEDS: &[Line] = &[
     ("GET", "/api/v1/runtime/info", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/capabilities", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/config", Some((Role::Read, true))),
-    ("GET", "/api/v1/runtime/resources", Some((Role::Read, true))),
+    ("GET", "/api/v1/runtime/resources", Some((Role::Read, false))),
     // The last: nothing is accepted any more behind it.
     ("POST", "/api/v1/runtime/drain", Some((Role::Admin, true))),
 ];
@@ -280,6 +281,47 @@ async fn a_batch_is_of_its_tokens_tenant_and_tells_nothing_of_others() {
     assert_eq!(results[3]["error"]["details"], json!({"index": 3, "task_id": "task-of-acme", "status": "accepted"}));
     let kept = std::fs::read_to_string(server.dir.path().join("tasks/own/request.json")).expect("kept");
     assert_eq!(serde_json::from_str::<Value>(&kept).expect("JSON")["control_context"]["tenant"], "acme");
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_resources_and_nothing_of_others() {
+    let server = guarded().await;
+    let resources =
+        async |tenant| ask(&server, &secret(Role::Read, tenant), "GET", "/api/v1/runtime/resources", "").await;
+    let body = command(json!({"task_id": "large", "limits": {"memory_bytes": 1000, "pids_max": 3}}));
+    assert_eq!(ask(&server, &secret(Role::Submit, Some("acme")), "POST", "/api/v1/tasks", &body).await.status, 200);
+    for id in ["task-of-zenith", "task-of-nobody", "large"] {
+        server.fake.start(&TaskId::parse(id).expect("valid"));
+    }
+    let mut of_acme = resources(Some("acme")).await.json();
+    of_acme["active_reservations"][0]["reserved_at"] = json!("[time]");
+    let expected = json!({
+        "runtime_id": "test-runtime",
+        // Its quota has one slot and eight processes; this server has the memory.
+        "capacity": {"task_slots": 1, "memory_bytes": 1 << 30, "pids": 8},
+        "reserved": {"task_slots": 1, "memory_bytes": 1000, "pids": 3},
+        "available": {"task_slots": 0, "memory_bytes": (1 << 30) - 1000, "pids": 5},
+        "active_reservations": [{
+            "task_id": "large",
+            "status": "running",
+            "reservation": {"task_slots": 1, "memory_bytes": 1000, "pids": 3},
+            "reserved_at": "[time]",
+        }],
+        "accepted_waiting_tasks": 1,
+        "tenants": [{
+            "tenant": "acme",
+            "quota": {"task_slots": 1, "pids": 8},
+            "reserved": {"task_slots": 1, "memory_bytes": 1000, "pids": 3},
+            "available": {"task_slots": 0, "pids": 5},
+        }],
+    });
+    assert_eq!(of_acme, expected);
+    // Without a quota it may hold all that there is, and what others hold does not show.
+    let of_zenith = resources(Some("zenith")).await.json();
+    assert_eq!(of_zenith["available"]["task_slots"], 3, "{of_zenith}");
+    assert_eq!((&of_zenith["accepted_waiting_tasks"], &of_zenith["tenants"]), (&json!(0), &json!([])));
+    let of_all = resources(None).await.json();
+    assert_eq!(of_all["available"]["task_slots"], 1, "{of_all}");
 }
 
 #[tokio::test]
