@@ -235,14 +235,19 @@ fn shape(path: &Path) -> Vec<String> {
 #[test]
 fn a_migrated_database_has_the_shape_of_a_new_one() {
     let fresh = fixture();
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let path = dir.path().join("runtime.db");
-    let released = include_str!("../../tests/e2e/format-1/runtime.sql");
-    rusqlite::Connection::open(&path).expect("made").execute_batch(released).expect("the fixture is SQL");
-    assert_ne!(shape(&path), shape(&fresh.path));
-    let (writer, _) = open(&path).expect("migrates");
-    assert_eq!(shape(&path), shape(&fresh.path));
-    let stock = writer.stock().expect("reads");
-    assert_eq!((stock.tasks, stock.bytes), (10, 0));
-    assert_eq!(writer.unmeasured(stock.unmeasured_from.expect("ended tasks"), 100).expect("reads").len(), 10);
+    for (released, bytes, unmeasured) in [
+        (include_str!("../../tests/e2e/format-1/runtime.sql"), 0, 10),
+        (include_str!("../../tests/e2e/format-2/runtime.sql"), 61_440, 5),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("runtime.db");
+        rusqlite::Connection::open(&path).expect("made").execute_batch(released).expect("the fixture is SQL");
+        assert_ne!(shape(&path), shape(&fresh.path));
+        let (writer, _) = open(&path).expect("migrates");
+        assert_eq!(shape(&path), shape(&fresh.path));
+        let stock = writer.stock().expect("reads");
+        assert_eq!((stock.tasks, stock.bytes), (10, bytes));
+        let from = stock.unmeasured_from.expect("ended tasks");
+        assert_eq!(writer.unmeasured(from, 100).expect("reads").len(), unmeasured);
+    }
 }
