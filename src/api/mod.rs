@@ -2,6 +2,7 @@
 //! It knows tasks and amounts; it must not know HTTP, the store or the dispatcher.
 
 pub mod batch;
+pub mod callback;
 pub mod drain;
 pub mod error;
 pub mod event;

@@ -129,6 +129,7 @@ impl From<TaskStatusResponse> for TaskRow {
             execution_plan: _,
             reservation,
             artifacts: _,
+            callback: _,
             metadata,
         } = status;
         Self {

@@ -222,6 +222,7 @@ impl RuntimeConfig {
             ledger: _,
             capability,
             sandbox: _,
+            callback: _,
             log: _,
         } = config;
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -8,6 +8,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::callback::CallbackStatus;
 use super::inline;
 use super::plan::ExecutionPlan;
 use super::row::TaskRow;
@@ -92,6 +93,9 @@ pub struct TaskStatusResponse {
     pub reservation: Option<Reservation>,
     /// Where the task's files stand.
     pub artifacts: Artifacts,
+    /// How the events of the task were told, where its client asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<CallbackStatus>,
     /// As it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -246,6 +250,7 @@ impl TaskStatusResponse {
             stderr: stderr.text,
             execution_plan: task.plan().into(),
             artifacts: Artifacts::new(&paths, &task.spec().execution.action),
+            callback: None,
         })
     }
 }

@@ -89,6 +89,24 @@ where
     deserializer.deserialize_any(OrNull(WordVisitor(PhantomData)))
 }
 
+/// An array of such words.
+pub(super) fn optional_words<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Words,
+{
+    let words = Option::<Vec<Word<T>>>::deserialize(deserializer)?;
+    Ok(words.map(|words| words.into_iter().map(|Word(word)| word).collect()))
+}
+
+struct Word<T>(T);
+
+impl<'de, T: Words> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer).map(Self)
+    }
+}
+
 /// Answers `None` to `null` and hands everything else on.
 struct OrNull<V>(V);
 

@@ -6,6 +6,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
+use super::callback::CallbackRequest;
 use super::strict::{self, Words};
 use crate::task::spec::{self, Draft, DraftKind, Profile};
 use crate::task::{InvalidField, TaskId};
@@ -34,6 +35,9 @@ pub struct SubmitTaskRequest {
     /// What the control plane says about the task.
     #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
     pub control_context: Option<ControlContext>,
+    /// Where the runtime tells of events of the task.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub callback: Option<CallbackRequest>,
     /// Free text by text; the status answer gives it back.
     #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -271,10 +275,11 @@ impl SubmitTaskRequest {
     /// # Errors
     /// `task_id` is none.
     pub fn into_draft(self) -> Result<(Option<TaskId>, Draft), InvalidField> {
-        let Self { task_id, execution, limits, sandbox, policy, control_context, metadata } = self;
+        let Self { task_id, execution, limits, sandbox, policy, control_context, callback, metadata } = self;
         let parse = |raw: String| TaskId::parse(&raw).map_err(|e| InvalidField::new("task_id", e.to_string()));
         let task_id = task_id.map(parse).transpose()?;
-        let mut draft = Draft { metadata, ..Draft::default() };
+        let callback = callback.map(Into::into);
+        let mut draft = Draft { callback, metadata, ..Draft::default() };
         execution.fill(&mut draft);
         limits.unwrap_or_default().fill(&mut draft);
         sandbox.unwrap_or_default().fill(&mut draft);

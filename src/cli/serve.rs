@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
+use crate::callback;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
 use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, WriteResult, inherited_env, trash};
@@ -91,7 +92,12 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
         data_dir.let_others_pass()?;
         capability::try_run_as(run_as, &data_dir.tasks_dir())?;
     }
-    let (writer, readers) = store::open(&data_dir.database())?;
+    let secret = config.callback.secret().context("cannot tell anybody of tasks")?;
+    let (mut writer, readers) = store::open(&data_dir.database())?;
+    let given_up = writer.give_up_callbacks(&config.callback.origins())?;
+    if given_up > 0 {
+        tracing::warn!(given_up, "callbacks were given up: callback.allowed_urls names their URLs no longer");
+    }
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     // Before the dispatcher, which launches what waits.
     let cgroups = Cgroups::find(&CgroupSettings {
@@ -115,7 +121,8 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let dispatcher = dispatcher::start(settings, writer, &write_result, Arc::clone(&metrics))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()?;
-    let served = runtime.block_on(listen(config, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics));
+    let listened = listen(config, secret, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics);
+    let served = runtime.block_on(listened);
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     cgroups.release();
@@ -142,8 +149,10 @@ fn tls(server: &config::Server) -> anyhow::Result<Option<Tls>> {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a part of the server that was made before it listens")]
 async fn listen(
     config: Config,
+    secret: Option<Vec<u8>>,
     run_as: Option<RunAs>,
     data_dir: &mut DataDir,
     cgroups: &Cgroups,
@@ -173,6 +182,11 @@ async fn listen(
     let (shutdown, at_once) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(stop_on_signal(signals()?, dispatcher.clone(), shutdown.clone(), at_once.clone()));
     tokio::spawn(collect_garbage(config.retention.clone(), data_dir.path().to_owned(), dispatcher.clone()));
+    if let Some(secret) = secret {
+        let (runtime_id, data_dir) = (runtime_id.clone(), data_dir.path().to_owned());
+        let settings = callback::Settings { runtime_id, data_dir, config: config.callback.clone(), secret };
+        callback::start(settings, &readers, &dispatcher).context("cannot start a thread for callbacks")?;
+    }
     data_dir.announce(&format!("{scheme}://{address}"))?;
     tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on {scheme}://{address}");
     let context = Context {

@@ -3,6 +3,7 @@
 //! Layers, each over the one before: `config/default.yaml`, the files of `--config`, the environment, the flags
 //! (see `docs/configuration.md`). figment and `serde_yaml` are used in this room alone.
 
+mod callback;
 mod environment;
 mod fault;
 mod file;
@@ -43,6 +44,7 @@ pub struct Config {
     pub ledger: Ledger,
     pub capability: Capability,
     pub sandbox: Sandbox,
+    pub callback: Callback,
     pub log: Log,
 }
 
@@ -159,6 +161,21 @@ pub struct Sandbox {
     pub uid_count: u32,
     /// How many are begun before a task asks for one.
     pub warm_sandboxes: u32,
+}
+
+/// How the server tells of its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callback {
+    /// Below these.
+    pub allowed_urls: Vec<String>,
+    /// Holds what the callbacks are signed with.
+    pub secret_file: Option<PathBuf>,
+    /// For one attempt.
+    pub timeout_ms: u64,
+    /// From the first attempt to the second.
+    pub retry_ms: u64,
+    pub max_attempts: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

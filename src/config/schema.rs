@@ -7,6 +7,7 @@ use std::path::Path;
 use figment::value::{Empty, Tag, Value};
 use tracing_subscriber::EnvFilter;
 
+use super::callback::target;
 use super::fault::Problem;
 use crate::task::validate::MAX_INTEGER;
 
@@ -47,6 +48,7 @@ pub enum Kind {
     Switch,
     Hosts,
     Origins,
+    Urls,
     Choice(&'static [&'static str]),
     LogFilter,
     Tenants,
@@ -100,6 +102,11 @@ pub const KEYS: &[Key] = &[
     key("sandbox.uid_base", number(1_000, 2_000_000_000)),
     key("sandbox.uid_count", number(2, 2_000_000_000)),
     key("sandbox.warm_sandboxes", number(0, 64)).flag("--warm-sandboxes"),
+    key("callback.allowed_urls", Kind::Urls),
+    key("callback.secret_file", Kind::Path).optional(),
+    key("callback.timeout_ms", number(1, HOUR_MS)),
+    key("callback.retry_ms", number(1, HOUR_MS)),
+    key("callback.max_attempts", number(1, 1000)),
     key("log.filter", Kind::LogFilter),
     key("log.format", Kind::Choice(&["text", "json"])),
 ];
@@ -179,6 +186,7 @@ impl Kind {
             Self::Switch => "true or false".to_owned(),
             Self::Hosts => "host names without a port, such as runtime.example.com; or * for any".to_owned(),
             Self::Origins => "origins, such as https://example.com or http://example.com:3000".to_owned(),
+            Self::Urls => "http:// or https:// URLs without query, such as https://example.com/hooks".to_owned(),
             Self::Choice(words) => words.join(" or "),
             Self::LogFilter => "a log filter, such as info or info,execgo_runtime=debug".to_owned(),
             Self::Tenants => "quotas by tenant name, such as acme: {slots: 2, memory: 1073741824, pids: 64}".to_owned(),
@@ -194,7 +202,7 @@ impl Kind {
         let value = match self {
             Self::Number { min, max } => digits(raw).filter(|n| (min..=max).contains(n)).map(Value::from),
             Self::Switch => switch(raw).map(Value::from),
-            Self::Hosts | Self::Origins => {
+            Self::Hosts | Self::Origins | Self::Urls => {
                 self.checked_list(raw.split(',').map(str::trim).filter(|one| !one.is_empty()))
             }
             _ => self.checked_text(raw),
@@ -214,11 +222,11 @@ impl Kind {
                 n.as_u64().filter(|n| (min..=max).contains(n)).map(Value::from)
             }
             (Self::Switch, Yaml::Bool(on)) => Some(Value::from(*on)),
-            (Self::Hosts | Self::Origins, Yaml::Sequence(all)) => {
+            (Self::Hosts | Self::Origins | Self::Urls, Yaml::Sequence(all)) => {
                 let texts: Option<Vec<&str>> = all.iter().map(Yaml::as_str).collect();
                 texts.and_then(|texts| self.checked_list(texts.into_iter()))
             }
-            (Self::Number { .. } | Self::Switch | Self::Hosts | Self::Origins, _) => None,
+            (Self::Number { .. } | Self::Switch | Self::Hosts | Self::Origins | Self::Urls, _) => None,
             (_, Yaml::String(text)) => self.checked_text(text),
             _ => None,
         };
@@ -241,6 +249,7 @@ impl Kind {
             Self::User => printable && !raw.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/'),
             Self::Hosts => raw == "*" || is_host(raw),
             Self::Origins => is_origin(raw),
+            Self::Urls => target(raw).is_some(),
             Self::Choice(words) => words.contains(&raw),
             Self::LogFilter => printable && EnvFilter::builder().parse(raw).is_ok(),
             Self::Number { .. } | Self::Switch | Self::Tenants => false,

@@ -50,6 +50,11 @@ const VALUES: &[(&str, [&str; 3])] = &[
     ("sandbox.uid_base", ["1000", "2000", "3000"]),
     ("sandbox.uid_count", ["2", "3", "4"]),
     ("sandbox.warm_sandboxes", ["0", "1", "64"]),
+    ("callback.allowed_urls", ["['https://a.example/x']", "http://b.example:1, http://c.example", "c"]),
+    ("callback.secret_file", ["a", "/b", "c d"]),
+    ("callback.timeout_ms", ["1", "2", "3600000"]),
+    ("callback.retry_ms", ["1", "2", "3600000"]),
+    ("callback.max_attempts", ["1", "2", "1000"]),
     ("log.filter", ["debug", "warn,a=trace", "off"]),
     ("log.format", ["json", "text", "json"]),
 ];

@@ -5,10 +5,11 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
+use super::bell::Bell;
 use super::input::{Input, Question};
 use super::waiters::{Subscription, Waiters};
 use crate::ledger::{Account, NeverFits};
-use crate::store::{Earlier, Ended, RequestKey};
+use crate::store::{Attempt, Earlier, Ended, RequestKey};
 use crate::task::{KillOrder, NewTask, Reservation, Status, Task, TaskId, Timestamp};
 
 /// Cheap to clone; every clone talks to the same dispatcher.
@@ -17,6 +18,7 @@ pub struct Dispatcher {
     inbox: mpsc::Sender<Input>,
     waiters: Waiters,
     draining: Arc<AtomicBool>,
+    callbacks: Bell,
 }
 
 /// What becomes of tasks that wait when the runtime is drained.
@@ -182,7 +184,24 @@ pub struct TenantResources {
 
 impl Dispatcher {
     pub(super) fn new(inbox: mpsc::Sender<Input>, waiters: Waiters) -> Self {
-        Self { inbox, waiters, draining: Arc::default() }
+        Self { inbox, waiters, draining: Arc::default(), callbacks: Bell::default() }
+    }
+
+    /// Rings when an event is to be told.
+    #[must_use]
+    pub fn callbacks(&self) -> Bell {
+        self.callbacks.clone()
+    }
+
+    /// Notes what came of telling events. Blocks.
+    ///
+    /// # Errors
+    /// The dispatcher is gone, or the store cannot be written.
+    pub fn note_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        let question = Question::Attempts { attempts, reply };
+        self.inbox.send(Input::Question(question)).map_err(|_| Unavailable::Dispatcher)?;
+        answer.blocking_recv().map_err(|_| Unavailable::Dispatcher)?
     }
 
     /// For the loop to set.

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::handle::{Kill, KillError, Once, Resources, Submission, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
-use crate::store::Ended;
+use crate::store::{Attempt, Ended};
 use crate::task::state::{LaunchId, Running};
 use crate::task::{NewTask, Task, TaskId, Timestamp};
 
@@ -82,6 +82,11 @@ pub(super) enum Question {
     /// Note what their directories occupy.
     Measured {
         sizes: Vec<(Ended, u64)>,
+        reply: Reply<Result<(), Unavailable>>,
+    },
+    /// Note what came of telling events.
+    Attempts {
+        attempts: Vec<Attempt>,
         reply: Reply<Result<(), Unavailable>>,
     },
     /// Start nothing and accept nothing any more; answered when no task waits that is not to.

@@ -1,6 +1,7 @@
 //! The dispatcher: one thread that owns queue and ledger, commits every change before it takes effect, and tells
 //! whoever waits. Everything else talks to it through [`Dispatcher`].
 
+mod bell;
 mod core;
 mod files;
 mod handle;
@@ -19,6 +20,7 @@ pub mod trash;
 mod waiters;
 mod watch;
 
+pub use bell::Bell;
 pub use files::WriteResult;
 pub use handle::{
     ActiveReservation, Answer, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError,
@@ -27,5 +29,5 @@ pub use handle::{
 pub use launch::{LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;
-pub use run::{Settings, start};
+pub use run::{Settings, or_abort, start};
 pub use waiters::Subscription;

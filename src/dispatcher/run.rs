@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::bell::Bell;
 use super::core::{Core, Effect, Stored, Turn};
 use super::files::{Files, WriteResult};
 use super::handle::{Dispatcher, Unavailable, Waiting};
@@ -24,13 +25,13 @@ use super::trash;
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
-use crate::store::{Earlier, Ended, RequestKey, StoreError, Writer};
+use crate::store::{Attempt, Earlier, Ended, RequestKey, StoreError, Writer};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
 use crate::sys::rlimit;
 use crate::task::state::Running;
-use crate::task::{KillOrder, Task, TaskId, Timestamp};
+use crate::task::{KillOrder, Task, TaskId, Timestamp, Transition};
 
 /// Most inputs in one turn, a batch counting for its tasks, and so about as many transitions in one commit; but for one
 /// batch, which is in one turn however large.
@@ -121,6 +122,7 @@ pub fn start(
         committed_at: Instant::now(),
         unsettled: false,
         draining: dispatcher.draining_flag(),
+        callbacks: dispatcher.callbacks(),
         cancels_waiting: false,
         drainers: Vec::new(),
     };
@@ -132,9 +134,9 @@ pub fn start(
 
 /// A server without one of its threads would answer and do nothing. It ends instead: tasks go on under their shims,
 /// and the next server recovers.
-pub(super) fn or_abort(thread: &str, work: impl FnOnce()) {
+pub fn or_abort(thread: &str, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        tracing::error!(thread, "a thread of the dispatcher panicked; the server ends");
+        tracing::error!(thread, "a thread panicked; the server ends");
         std::process::abort();
     }
 }
@@ -161,6 +163,8 @@ struct Loop {
     unsettled: bool,
     /// For those who only want to know.
     draining: Arc<AtomicBool>,
+    /// For those who tell of events.
+    callbacks: Bell,
     /// No task is to wait any more.
     cancels_waiting: bool,
     /// They are answered when none does.
@@ -293,6 +297,9 @@ impl Loop {
                 for transition in &turn.transitions {
                     self.waiters.publish(transition.task());
                 }
+                if turn.transitions.iter().any(Transition::is_to_be_told) {
+                    self.callbacks.ring();
+                }
                 self.core.settle(&turn.transitions);
                 self.perform(turn.effects);
             }
@@ -364,6 +371,7 @@ impl Loop {
             Question::Forget { before, reply } => drop(reply.send(self.forget(before).unwrap_or_else(not_cleaned))),
             Question::Unmeasured { reply } => drop(reply.send(self.unmeasured().unwrap_or_else(not_cleaned))),
             Question::Measured { sizes, reply } => drop(reply.send(self.measured(&sizes))),
+            Question::Attempts { attempts, reply } => drop(reply.send(self.note_attempts(&attempts))),
             Question::Drain { waiting, reply } => self.drain(waiting, reply),
         }
     }
@@ -425,6 +433,13 @@ impl Loop {
         self.writer.forget(&moved)?;
         self.retention = left;
         Ok(moved.len())
+    }
+
+    fn note_attempts(&mut self, attempts: &[Attempt]) -> Result<(), Unavailable> {
+        self.writer.note_attempts(attempts).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "what came of callbacks cannot be noted");
+            Unavailable::Storage
+        })
     }
 
     fn unmeasured(&mut self) -> Result<Vec<Ended>, StoreError> {

@@ -11,6 +11,9 @@ use super::fault::Fault;
 use super::params::WaitFor;
 use super::tap::Tap;
 use crate::api::TaskStatusResponse;
+use crate::callback;
+use crate::config::Config;
+use crate::store::Readers;
 use crate::task::exit::OutputStream;
 use crate::task::{Status, Task, TaskId};
 
@@ -165,15 +168,23 @@ async fn read_rendered(shared: &Shared, by: &Caller, id: TaskId) -> Result<TaskS
     let by = by.clone();
     blocking(move || {
         let task = readers.task(&id)?.filter(|task| by.sees(task)).ok_or_else(|| Fault::NoTask(id.to_string()))?;
-        TaskStatusResponse::render(&task, &config.runtime.data_dir).map_err(Fault::Output)
+        rendered(&task, &config, &readers)
     })
     .await?
 }
 
 /// The answer for a task, with its output as it is now.
 pub(super) async fn render(shared: &Shared, task: Task) -> Result<TaskStatusResponse, Fault> {
-    let config = Arc::clone(&shared.context.config);
-    blocking(move || TaskStatusResponse::render(&task, &config.runtime.data_dir)).await?.map_err(Fault::Output)
+    let (readers, config) = (shared.context.readers.clone(), Arc::clone(&shared.context.config));
+    blocking(move || rendered(&task, &config, &readers)).await?
+}
+
+fn rendered(task: &Task, config: &Config, readers: &Readers) -> Result<TaskStatusResponse, Fault> {
+    let mut status = TaskStatusResponse::render(task, &config.runtime.data_dir).map_err(Fault::Output)?;
+    if task.spec().callback.is_some() {
+        status.callback = Some(callback::status(&readers.deliveries(task)?));
+    }
+    Ok(status)
 }
 
 /// Runs what blocks on a thread that may block.

@@ -7,9 +7,10 @@ use super::params::IdempotencyKey;
 use super::{Shared, once};
 use crate::api::{SubmitTaskRequest, SubmitTaskResponse};
 use crate::capability;
+use crate::config;
 use crate::dispatcher::{Answer, BatchError, Submission, SubmitError, Submitted, Unavailable};
 use crate::store::RequestKey;
-use crate::task::{NewTask, Status, Task, TaskId, Timestamp};
+use crate::task::{Callback, InvalidField, NewTask, Status, Task, TaskId, Timestamp};
 
 /// Whoever leaves in between leaves nothing half done: from [`crate::dispatcher::Dispatcher::submit`] on it is all the
 /// dispatcher's.
@@ -62,11 +63,23 @@ pub(super) fn prepare(shared: &Shared, by: &Caller, mut request: SubmitTaskReque
     let mut accepted = request.clone();
     let (id, draft) = request.into_draft()?;
     let spec = draft.validate(shared.context.config.defaults())?;
+    check_callback(&shared.context.config.callback, spec.callback.as_ref())?;
     let plan = capability::plan(&spec, &shared.context.manifest)?;
     let id = id.unwrap_or_else(TaskId::random);
     accepted.task_id = Some(id.to_string());
     let kept = serde_json::to_vec_pretty(&accepted).map_err(|error| Fault::Other(error.to_string()))?;
     Ok(Submission { new: NewTask { id, spec, plan, created_at: Timestamp::now() }, request: kept })
+}
+
+/// Who may submit may not make the server talk to whomever it reaches.
+fn check_callback(config: &config::Callback, callback: Option<&Callback>) -> Result<(), InvalidField> {
+    match callback {
+        Some(callback) if !config.allows(&callback.url) => {
+            let message = "must be below a URL that the key callback.allowed_urls of the server's configuration names";
+            Err(InvalidField::new("callback.url", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How the other task of a conflict stands is for those who may see it.

@@ -85,6 +85,13 @@ fn config(data_dir: &std::path::Path) -> Config {
             cgroup_root: "/sys/fs/cgroup/execgo-runtime".into(),
         },
         sandbox: crate::config::Sandbox { uid_base: 200_000, uid_count: 10, warm_sandboxes: 2 },
+        callback: config::Callback {
+            allowed_urls: vec!["https://hooks.example/ci".into()],
+            secret_file: None,
+            timeout_ms: 1000,
+            retry_ms: 1000,
+            max_attempts: 3,
+        },
         log: config::Log { filter: "info".into(), format: config::LogFormat::Text },
     }
 }

@@ -112,6 +112,7 @@ impl Writer {
             let delete = |sql| transaction.prepare_cached(sql)?.execute([task.seq]);
             marks::delete(&transaction, task.seq)?;
             delete("DELETE FROM events WHERE task_seq = ?1").map_err(&failed)?;
+            delete("DELETE FROM callbacks WHERE task_seq = ?1").map_err(&failed)?;
             delete("DELETE FROM tasks WHERE seq = ?1").map_err(&failed)?;
             answers::forget(&transaction, task.seq)?;
         }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{StoreError, failed};
 
 /// Migration n brings a database of version n (its `user_version`) to version n + 1.
-const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES, LISTS_AND_ANSWERS];
+const MIGRATIONS: &[&str] = &[TASKS_AND_EVENTS, BYTES, LISTS_ANSWERS_AND_CALLBACKS];
 
 const TASKS_AND_EVENTS: &str = "
     CREATE TABLE tasks (
@@ -45,8 +45,9 @@ const BYTES: &str = "
 ";
 
 /// What lists go by: one index for each status, and what each task can be found by besides. The live tasks are those of two
-/// of the statuses. And answers to be given again to whoever asks again under the same key.
-const LISTS_AND_ANSWERS: &str = "
+/// of the statuses. And answers to be given again to whoever asks again under the same key, and events
+/// that are to be told.
+const LISTS_ANSWERS_AND_CALLBACKS: &str = "
     DROP INDEX tasks_live;
     CREATE INDEX tasks_by_status ON tasks (status, created_at);
     CREATE TABLE marks (
@@ -73,6 +74,20 @@ const LISTS_AND_ANSWERS: &str = "
         PRIMARY KEY (tenant, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX answers_of_tasks ON answers (last_task);
+
+    CREATE TABLE callbacks (
+        event_seq       INTEGER PRIMARY KEY,         -- events.seq
+        task_seq        INTEGER NOT NULL,
+        origin          TEXT NOT NULL,               -- scheme, host and port of the URL
+        attempts        INTEGER NOT NULL DEFAULT 0,
+        delivered       INTEGER NOT NULL DEFAULT 0,  -- 1: it was told
+        next_attempt_at INTEGER,                     -- NULL: it was told, or is given up
+        attempted_at    INTEGER,
+        status          INTEGER,                     -- of the last answer
+        fault           TEXT                         -- of the last attempt
+    ) STRICT;
+    CREATE INDEX callbacks_due ON callbacks (origin, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+    CREATE INDEX callbacks_of_task ON callbacks (task_seq);
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

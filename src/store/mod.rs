@@ -2,6 +2,7 @@
 //! revision, read. The store accepts nothing but a `Transition`; row versions and SQL do not leave this room.
 
 mod answers;
+mod callbacks;
 mod data_dir;
 mod ended;
 mod file;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 pub use answers::{Earlier, KeptAnswer, RequestKey};
+pub use callbacks::{Attempt, CallbackState, Delivery, DueCallback};
 pub use data_dir::DataDir;
 pub use ended::{Ended, Stock};
 pub use file::write_whole;

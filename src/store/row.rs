@@ -78,7 +78,7 @@ impl TaskRow {
 }
 
 /// Through the one reader of JSON, which tells what is damaged.
-fn task_id(id: &str) -> Result<TaskId, StoreError> {
+pub(super) fn task_id(id: &str) -> Result<TaskId, StoreError> {
     parse(id, &format!("{id:?}"))
 }
 
@@ -138,7 +138,7 @@ pub(super) fn events(
     Ok(events)
 }
 
-fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T, StoreError> {
+pub(super) fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T, StoreError> {
     let damaged = |source| StoreError::Damaged { operation: "read", id: id.to_owned(), source };
     serde_json::from_str(json).map_err(damaged)
 }

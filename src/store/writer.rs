@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::answers::{self, KeptAnswer};
+use super::callbacks;
 use super::row::{self, task_columns, to_json};
 use super::{StoreError, failed, marks};
 use crate::task::event::NewEvent;
@@ -181,7 +182,12 @@ impl Change<'_> {
         if written != 1 {
             return Err(StoreError::Stale { id: head.id.clone() });
         }
-        self.events.chunks(EVENTS_AT_ONCE).try_for_each(|events| append_events(transaction, head, events))
+        self.events.chunks(EVENTS_AT_ONCE).try_for_each(|events| append_events(transaction, head, events))?;
+        if head.spec.callback.is_some() {
+            let types: Vec<_> = self.events.iter().map(|event| event.event_type).collect();
+            callbacks::enqueue(transaction, head, &types)?;
+        }
+        Ok(())
     }
 }
 

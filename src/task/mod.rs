@@ -1,6 +1,7 @@
 //! What a task is: its id, its valid specification, its plan, and the one state machine that moves it.
 //! This room imports nothing of ours, performs nothing and knows no storage, no wire format and no process.
 
+pub mod callback;
 pub mod event;
 pub mod exit;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod testing;
 pub mod timestamp;
 pub mod validate;
 
+pub use callback::{Callback, CallbackEvent, DraftCallback};
 pub use event::{Event, EventType};
 pub use exit::{Exit, ExitStatus, Usage};
 pub use id::TaskId;

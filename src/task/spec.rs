@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+use super::callback::{Callback, DraftCallback};
 use super::validate::DEFAULT_LOG_MAX_BYTES;
 pub use super::validate::InvalidField;
 
@@ -37,6 +38,8 @@ pub struct Spec {
     pub capability_mode: CapabilityMode,
     pub control: ControlContext,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -45,7 +48,7 @@ impl Spec {
     /// its labels and its metadata.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {
-        let Self { execution, limits: _, sandbox: _, capability_mode: _, control, metadata } = self;
+        let Self { execution, limits: _, sandbox: _, capability_mode: _, control, callback: _, metadata } = self;
         let run = match &execution.action {
             Action::Command { program } => program,
             Action::Script { script, interpreter: _ } => script,
@@ -270,6 +273,7 @@ pub struct Draft {
     pub requires_strict_sandbox: Option<bool>,
     pub requires_resource_reservation: Option<bool>,
     pub labels: Option<BTreeMap<String, String>>,
+    pub callback: Option<DraftCallback>,
     pub metadata: Option<BTreeMap<String, String>>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
+use super::callback::DraftCallback;
 use super::spec::{
     Action, ControlContext, Defaults, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
     Profile, Sandbox, Spec, TaskSpec,
@@ -97,6 +98,7 @@ impl Draft {
             requires_strict_sandbox,
             requires_resource_reservation,
             labels,
+            callback,
             metadata,
         } = self;
         let action = match kind {
@@ -143,6 +145,7 @@ impl Draft {
             sandbox,
             capability_mode: capability_mode.unwrap_or(defaults.capability_mode),
             control,
+            callback: callback.map(DraftCallback::validate).transpose()?,
             metadata: metadata.map(|m| plain_map("metadata", m)).transpose()?,
         }))
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod batch;
+mod callback;
 mod cgroups;
 mod cli;
 mod concurrency;

@@ -2,6 +2,7 @@
 
 mod access;
 mod batch;
+mod callback;
 mod command;
 mod disk;
 mod document;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<&'static Case> {
         submit::CASES,
         batch::CASES,
         once::CASES,
+        callback::CASES,
         command::CASES,
         script::CASES,
         output::CASES,

@@ -75,6 +75,8 @@ pub fn settle(mut request: Value, harmless: Harmless) -> Value {
     if let Some(execution) = request["execution"].as_object_mut() {
         tame(execution, harmless);
     }
+    // Where a runtime may call is said by its configuration.
+    request.as_object_mut().map(|request| request.remove("callback"));
     if let Some(sandbox) = request.get_mut("sandbox").and_then(Value::as_object_mut) {
         agree(sandbox);
     }

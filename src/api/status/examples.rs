@@ -6,6 +6,7 @@ use poem_openapi::types::Example;
 use serde_json::json;
 
 use super::{Artifacts, FailureCode, Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse};
+use crate::api::callback::CallbackStatus;
 use crate::api::plan::ExecutionPlan;
 use crate::task::spec::Action;
 use crate::task::{TaskId, TaskPaths, Timestamp};
@@ -37,6 +38,7 @@ impl Example for TaskStatusResponse {
             execution_plan: ExecutionPlan::example(),
             reservation: Some(Reservation::example()),
             artifacts: Artifacts::example(),
+            callback: Some(CallbackStatus::example()),
             metadata: Some([("commit".to_owned(), "81944e9".to_owned())].into()),
         }
     }

@@ -19,6 +19,8 @@ impl Example for SubmitTaskRequest {
             sandbox: Some(SandboxPolicy { chroot: None, rootfs: None, ..SandboxPolicy::example() }),
             policy: Some(TaskPolicy::example()),
             control_context: Some(ControlContext::example()),
+            // Sent as it stands the example works, where no callbacks are allowed too.
+            callback: None,
             metadata: map("commit", "81944e9"),
         }
     }

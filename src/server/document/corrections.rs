@@ -169,11 +169,14 @@ fn examples(schema: &mut Value) {
 
 /// The formats that OpenAPI 3.0 knows; what is unsigned has a lower bound.
 fn number(property: &mut Value) {
-    if property.get("format").is_some_and(|format| format == "uint64") {
-        property["format"] = json!("int64");
-        if property.get("minimum").is_none() {
-            property["minimum"] = json!(0);
-        }
+    let known = match property.get("format").and_then(Value::as_str) {
+        Some("uint64") => "int64",
+        Some("uint32" | "uint16") => "int32",
+        _ => return,
+    };
+    property["format"] = json!(known);
+    if property.get("minimum").is_none() {
+        property["minimum"] = json!(0);
     }
 }
 

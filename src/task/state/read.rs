@@ -26,6 +26,13 @@ impl Transition {
     pub fn events(&self) -> &[NewEvent] {
         &self.events
     }
+
+    /// One of its events is one that the task's client wants to hear of.
+    #[must_use]
+    pub fn is_to_be_told(&self) -> bool {
+        let callback = self.task.spec().callback.as_ref();
+        callback.is_some_and(|callback| self.events.iter().any(|event| callback.wants(event.event_type)))
+    }
 }
 
 impl Progress {

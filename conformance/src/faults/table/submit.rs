@@ -61,6 +61,12 @@ pub const FAULTS: &[Mutation] = &[
     answer("any key will do", "once.key", |it, _| {
         failure(it, "invalid_input", |body| body["error"]["message"] = json!("the header is wrong"));
     }),
+    answer("anything is taken for the URL of a callback", "callback.url", |it, _| {
+        accept_if(it, |sent| sent["callback"]["url"] == "hooks");
+    }),
+    answer("whoever is named is called", "callback.allowed", |it, _| {
+        accept_if(it, |sent| sent["callback"]["url"] == "http://192.0.2.1/");
+    }),
     answer("a task called batch cannot be seen", "batch.name", |it, _| {
         if it.path == "/api/v1/tasks/batch" && it.method == Method::GET {
             it.status = 405;
