@@ -26,7 +26,7 @@ pub fn request(body: &[u8]) {
     let written = serde_json::to_vec(&request).expect("what was read can be written");
     assert_eq!(api::parse::<SubmitTaskRequest>(&written).as_ref(), Ok(&request));
     let defaults = Defaults { capability_mode: CapabilityMode::Adaptive, log_max_bytes: 1 };
-    match request.into_draft().and_then(|(id, draft)| draft.validate(defaults).map(|spec| (id, spec))) {
+    match request.into_draft().and_then(|(id, draft, _)| draft.validate(defaults).map(|spec| (id, spec))) {
         Ok((id, spec)) => {
             assert!(id.is_none_or(|id| Path::new(id.as_str()).components().count() == 1), "an id names one directory");
             let written = serde_json::to_vec(&spec).expect("a specification can be stored");

@@ -2,6 +2,7 @@
 //! nobody uses is found; programs have [`main`].
 
 mod api;
+mod blobs;
 mod callback;
 mod capability;
 mod cli;

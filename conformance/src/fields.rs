@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::document::Document;
+use crate::generate::rules;
 
 /// A name that no field has.
 const STRANGER: &str = "no_such_field";
@@ -75,7 +76,14 @@ impl Walk<'_> {
             Some("boolean") => self.others(&[json!("true"), json!(1)]),
             Some("array") => {
                 self.others(&[json!("text"), json!({}), json!(5)]);
-                self.inside(Step::First, &schema["items"]);
+                // An object that stands alone needs what it requires.
+                let example = self.document.resolve(&schema["items"])["example"].clone();
+                let base = example.is_object().then(|| with(self.base, &self.path, Some(json!([example]))));
+                let (base, path) = (base.as_ref().unwrap_or(self.base), self.path.clone());
+                let probes = std::mem::take(&mut self.probes);
+                let mut inner = Walk { document: self.document, base, path, probes };
+                inner.inside(Step::First, &schema["items"]);
+                self.probes = inner.probes;
             }
             _ => {
                 self.others(&[json!("text"), json!([]), json!(5), json!(true)]);
@@ -177,8 +185,12 @@ impl Walk<'_> {
 
     /// `None` takes the field away.
     fn push(&mut self, rule: Rule, value: Option<Value>, allowed: bool) {
+        let field = shown(&self.path);
+        if allowed && rule == Rule::Nullable && rules::is_one_of_several(&field) {
+            return;
+        }
         let body = with(self.base, &self.path, value);
-        self.probes.push(Probe { field: shown(&self.path), rule, body, allowed });
+        self.probes.push(Probe { field, rule, body, allowed });
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub mod batch;
 pub mod callback;
+mod collected;
+mod content;
 pub mod drain;
 pub mod error;
 pub mod event;
@@ -22,6 +24,8 @@ pub mod submit;
 mod tests;
 mod time;
 
+pub use collected::{FileEntry, FileList};
+pub use content::{BlobResponse, Content};
 pub use error::{ErrorCode, ErrorEnvelope};
 pub use event::EventRecord;
 pub use parse::{Malformed, parse};

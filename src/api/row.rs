@@ -6,6 +6,7 @@ use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
 
+use super::collected::CollectedFiles;
 use super::status::{
     Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse, duration_ms, shown_bytes,
 };
@@ -60,6 +61,9 @@ pub struct TaskRow {
     /// What the task used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<ResourceUsage>,
+    /// What was collected; there once the task has ended, where it was asked for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<CollectedFiles>,
     /// What the task takes of the machine; kept after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,
@@ -98,6 +102,7 @@ impl TaskRow {
             stderr_truncated,
             error: outcome.and_then(|o| o.error.as_ref()).map(Into::into),
             usage: outcome.and_then(ResourceUsage::of),
+            collected: outcome.and_then(|o| o.collected.as_deref()).map(Into::into),
             reservation: task.reserved_at().map(|_| task.demand().into()),
             metadata: task.spec().metadata.clone(),
         }
@@ -126,6 +131,7 @@ impl From<TaskStatusResponse> for TaskRow {
             stderr_truncated,
             error,
             usage,
+            collected,
             execution_plan: _,
             reservation,
             artifacts: _,
@@ -150,6 +156,7 @@ impl From<TaskStatusResponse> for TaskRow {
             stderr_truncated,
             error,
             usage,
+            collected,
             reservation,
             metadata,
         }

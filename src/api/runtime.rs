@@ -89,6 +89,14 @@ pub struct RuntimeConfig {
     pub retention_max_bytes: Option<u64>,
     /// How often ended tasks are looked for, in milliseconds.
     pub gc_interval_ms: u64,
+    /// What one blob may hold, in bytes.
+    pub blob_max_bytes: u64,
+    /// What all blobs may hold together, in bytes.
+    pub blobs_max_bytes: u64,
+    /// How many files are collected of one task.
+    pub collect_max_files: u64,
+    /// What they may hold together, in bytes.
+    pub collect_max_bytes: u64,
     /// How long the dispatcher sleeps at most, in milliseconds.
     pub dispatch_poll_interval_ms: u64,
     /// The cgroup of version 2 below which tasks get theirs, where it can be used.
@@ -219,6 +227,7 @@ impl RuntimeConfig {
             queue,
             execution,
             retention,
+            files,
             ledger: _,
             capability,
             sandbox: _,
@@ -241,6 +250,10 @@ impl RuntimeConfig {
             retention_max_tasks: retention.max_tasks,
             retention_max_bytes: retention.max_bytes,
             gc_interval_ms: retention.gc_interval_ms,
+            blob_max_bytes: files.blob_max_bytes,
+            blobs_max_bytes: files.blobs_max_bytes,
+            collect_max_files: files.collect_max_files,
+            collect_max_bytes: files.collect_max_bytes,
             dispatch_poll_interval_ms: queue.dispatch_poll_interval_ms,
             cgroup_root: capability.cgroup_root.to_string_lossy().into_owned(),
             default_capability_mode: capability.default_mode.into(),

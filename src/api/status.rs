@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::callback::CallbackStatus;
+use super::collected::CollectedFiles;
 use super::inline;
 use super::plan::ExecutionPlan;
 use super::row::TaskRow;
@@ -86,6 +87,9 @@ pub struct TaskStatusResponse {
     /// What the task used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<ResourceUsage>,
+    /// What was collected; there once the task has ended, where it was asked for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<CollectedFiles>,
     /// What is enforced for the task.
     pub execution_plan: ExecutionPlan,
     /// What the task takes of the machine; kept after its end.
@@ -223,6 +227,7 @@ impl TaskStatusResponse {
             stderr_truncated,
             error,
             usage,
+            collected,
             reservation,
             metadata,
         } = TaskRow::of(task, [stdout.truncated, stderr.truncated]);
@@ -244,6 +249,7 @@ impl TaskStatusResponse {
             stderr_truncated,
             error,
             usage,
+            collected,
             reservation,
             metadata,
             stdout: stdout.text,

@@ -44,6 +44,15 @@ where
     deserializer.deserialize_any(OrNull(ObjectVisitor(PhantomData)))
 }
 
+pub(super) fn optional_objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let found: Option<Vec<Root<T>>> = Option::deserialize(deserializer)?;
+    Ok(found.map(|objects| objects.into_iter().map(|Root(object)| object).collect()))
+}
+
 /// Text by text, each key once.
 pub(super) fn optional_map<'de, D>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error>
 where

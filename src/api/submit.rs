@@ -7,6 +7,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::callback::CallbackRequest;
+use super::content::{Content, InputSpec, StdinSpec};
 use super::strict::{self, Words};
 use crate::task::spec::{self, Draft, DraftKind, Profile};
 use crate::task::{InvalidField, TaskId};
@@ -23,6 +24,15 @@ pub struct SubmitTaskRequest {
     /// What is run.
     #[serde(deserialize_with = "strict::object")]
     pub execution: ExecutionSpec,
+    /// Files that are put into the workspace before the start; at most 1,000.
+    #[oai(validator(max_items = 1000))]
+    #[serde(default, deserialize_with = "strict::optional_objects", skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<InputSpec>>,
+    /// Globs of the files below `workspace/` that the task is to leave, such as `out/**`; at most 100. `*` and `?` stay within
+    /// a name.
+    #[oai(validator(max_items = 100))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<Vec<String>>,
     /// Limits of time, memory, processes and inlined output.
     #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
     pub limits: Option<ResourceLimits>,
@@ -68,6 +78,9 @@ pub struct ExecutionSpec {
     /// empty and must hold neither `=` nor NUL.
     #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, String>>,
+    /// What standard input holds. Absent: nothing.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<StdinSpec>,
 }
 
 /// The kind of a task.
@@ -270,35 +283,42 @@ pub struct SubmitTaskResponse {
 }
 
 impl SubmitTaskRequest {
-    /// The id that the client gave, if any, and everything else as a draft to be validated.
+    /// The id that the client gave, if any, everything else as a draft to be validated, and what the files are to hold
+    /// that it names.
     ///
     /// # Errors
-    /// `task_id` is none.
-    pub fn into_draft(self) -> Result<(Option<TaskId>, Draft), InvalidField> {
-        let Self { task_id, execution, limits, sandbox, policy, control_context, callback, metadata } = self;
+    /// `task_id` is none, or a file is not given in one way.
+    pub fn into_draft(self) -> Result<(Option<TaskId>, Draft, Vec<Content>), InvalidField> {
+        let Self { task_id, execution, inputs, collect, limits, sandbox, policy, control_context, callback, metadata } =
+            self;
         let parse = |raw: String| TaskId::parse(&raw).map_err(|e| InvalidField::new("task_id", e.to_string()));
         let task_id = task_id.map(parse).transpose()?;
-        let callback = callback.map(Into::into);
-        let mut draft = Draft { callback, metadata, ..Draft::default() };
-        execution.fill(&mut draft);
+        let (callback, collect) = (callback.map(Into::into), collect.unwrap_or_default());
+        let mut draft = Draft { callback, metadata, collect, ..Draft::default() };
+        let mut contents = Vec::new();
+        execution.fill(&mut draft, &mut contents)?;
+        let inputs = inputs.unwrap_or_default().into_iter().enumerate();
+        draft.inputs = inputs.map(|(index, input)| input.take(index, &mut contents)).collect::<Result<_, _>>()?;
         limits.unwrap_or_default().fill(&mut draft);
         sandbox.unwrap_or_default().fill(&mut draft);
         let TaskPolicy { capability_mode } = policy.unwrap_or_default();
         draft.capability_mode = capability_mode.map(Into::into);
         control_context.unwrap_or_default().fill(&mut draft);
-        Ok((task_id, draft))
+        Ok((task_id, draft, contents))
     }
 }
 
 impl ExecutionSpec {
-    fn fill(self, draft: &mut Draft) {
-        let Self { kind, program, args, script, interpreter, env } = self;
+    fn fill(self, draft: &mut Draft, contents: &mut Vec<Content>) -> Result<(), InvalidField> {
+        let Self { kind, program, args, script, interpreter, env, stdin } = self;
         draft.kind = match kind {
             ExecutionKind::Command => DraftKind::Command,
             ExecutionKind::Script => DraftKind::Script,
         };
         (draft.program, draft.args, draft.env) = (program, args, env);
         (draft.script, draft.interpreter) = (script, interpreter);
+        draft.stdin = stdin.map(|stdin| stdin.take(contents)).transpose()?;
+        Ok(())
     }
 }
 

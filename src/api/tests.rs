@@ -90,6 +90,7 @@ fn serde_and_poem_agree_about_what_is_absent() {
         exit_code: None,
         error: None,
         usage: None,
+        collected: None,
         reservation: None,
         metadata: None,
         ..TaskStatusResponse::example()
@@ -152,7 +153,7 @@ fn event_types_and_error_codes_have_the_same_words_on_the_wire_and_in_the_task_r
 
 #[test]
 fn a_draft_holds_every_field_of_the_request() {
-    let (id, draft) = SubmitTaskRequest::example().into_draft().expect("valid");
+    let (id, draft, _) = SubmitTaskRequest::example().into_draft().expect("valid");
     let spec = draft.validate(DEFAULTS).expect("valid");
     assert_eq!(id.expect("given").as_str(), "build-42");
     insta::assert_json_snapshot!(spec);
@@ -162,7 +163,7 @@ fn a_draft_holds_every_field_of_the_request() {
         program: None,
         ..ExecutionSpec::example()
     };
-    let (_, draft) =
+    let (_, draft, _) =
         SubmitTaskRequest { execution: script, ..SubmitTaskRequest::example() }.into_draft().expect("valid");
     let spec = draft.validate(DEFAULTS).expect("valid");
     assert!(matches!(&spec.execution.action, task::spec::Action::Script { script, .. } if script == "true"));
@@ -177,6 +178,9 @@ fn jsons() -> impl Strategy<Value = Value> {
         "args",
         "script",
         "env",
+        "stdin",
+        "text",
+        "inputs",
         "limits",
         "wall_time_ms",
         "sandbox",

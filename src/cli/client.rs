@@ -1,6 +1,7 @@
 //! A small blocking client. It keeps each answer as the server wrote it, beside the parsed JSON, so that fields it
 //! does not know pass through untouched.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use ureq::http::{HeaderValue, Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::{Agent, Body, BodyReader, RequestBuilder};
+use ureq::{Agent, Body, BodyReader, RequestBuilder, SendBody};
 
 use super::unix_transport::UnixConnector;
 
@@ -173,6 +174,32 @@ impl Client {
         self.read(request.send(body))
     }
 
+    /// Whether the server has a blob.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn has_blob(&self, sha256: &str) -> Result<bool, ClientError> {
+        let response = self.with_token(self.agent.head(self.blob_url(sha256))).call();
+        match response {
+            Ok(response) if response.status() == 404 => Ok(false),
+            response => self.whole(response).map(|_| true),
+        }
+    }
+
+    /// Uploads a blob; it may take as long as it takes.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn put_blob(&self, sha256: &str, mut content: impl Read) -> Answer {
+        let request = self.with_token(self.agent.put(self.blob_url(sha256))).content_type("application/octet-stream");
+        let request = request.config().timeout_global(None).build();
+        self.read(request.send(SendBody::from_reader(&mut content)))
+    }
+
+    fn blob_url(&self, sha256: &str) -> String {
+        self.url(&format!("/blobs/{sha256}"))
+    }
+
     /// The status of a task; with `wait_ms` the server answers when the task has ended, or after so long.
     ///
     /// # Errors
@@ -241,6 +268,35 @@ impl Client {
         let response = self.whole(request.config().timeout_global(None).build().call())?;
         let offset = response.headers().get("x-execgo-offset").and_then(|offset| offset.to_str().ok()?.parse().ok());
         Ok(OutputAnswer { offset, body: response.into_body().into_reader() })
+    }
+
+    /// The files that a task has left.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn files(&self, id: &str) -> Answer {
+        self.read(self.get(format!("{}/files", self.task_url(id))).call())
+    }
+
+    /// One of them, to be read as it comes.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn file(&self, id: &str, path: &str) -> Result<BodyReader<'static>, ClientError> {
+        self.download(format!("{}/files/{}", self.task_url(id), path_segment(path)))
+    }
+
+    /// All of them as an archive, to be read as it comes.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn archive(&self, id: &str) -> Result<BodyReader<'static>, ClientError> {
+        self.download(format!("{}/files.tar.zst", self.task_url(id)))
+    }
+
+    fn download(&self, url: String) -> Result<BodyReader<'static>, ClientError> {
+        let response = self.whole(self.get(url).config().timeout_global(None).build().call())?;
+        Ok(response.into_body().into_reader())
     }
 
     /// The stream of a task behind what was seen last, to be read as it comes.

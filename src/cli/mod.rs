@@ -6,8 +6,10 @@ mod batch;
 mod client;
 mod config;
 mod console;
+mod contents;
 mod drain;
 mod events;
+mod files;
 mod follow;
 mod interrupt;
 mod kill;
@@ -71,6 +73,7 @@ enum ClientVerb {
     List(Box<list::List>),
     Run(Box<run::Run>),
     Logs(logs::Logs),
+    Files(files::Files),
     Events(events::Events),
     Drain(drain::Drain),
     Config(config::Config),
@@ -177,6 +180,7 @@ impl ClientVerb {
             Self::List(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
             Self::Logs(verb) => verb.run(console),
+            Self::Files(verb) => verb.run(console),
             Self::Events(verb) => verb.run(console),
             Self::Drain(verb) => verb.run(console),
             Self::Config(verb) => verb.run(console),

@@ -17,6 +17,8 @@ const EXAMPLES: &str = "Examples:
   execgo-runtime run -- echo hello
   execgo-runtime run --output text --wall-time-ms 5000 -- make test
   execgo-runtime run --timeout-ms 60000 --file request.json
+  execgo-runtime run --input src/main.c=main.c -- cc -o main src/main.c
+  generate | execgo-runtime run --stdin - -- sort
 
 As text, the task's own output comes as it is written, to standard output and standard error, and why
 it did not succeed, to standard error, at its end. Ctrl-C kills the task and waits for its end; a second
@@ -46,7 +48,7 @@ impl Run {
     /// No request, refused, or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
         let client = self.at.client()?;
-        let body = self.submission.body()?;
+        let body = self.submission.body(&client)?;
         let accepted = self.once.send(console, |key| client.submit(&body, key))?;
         let task_id = accepted.json["task_id"].as_str().context("the server's answer has no task_id")?;
         interrupt::kills(self.at.client()?, task_id.to_owned(), owner(&body)).context("cannot take signals")?;

@@ -16,10 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, listeners};
 use crate::api::TaskStatusResponse;
+use crate::blobs::{Blobs, Bounds};
 use crate::callback;
 use crate::capability::{self, CgroupSettings, Cgroups, ProbeSettings};
 use crate::config::{self, Config, Flags, Loaded, Log, LogFormat, Retention};
-use crate::dispatcher::{self, Dispatcher, LaunchSettings, Waiting, WriteResult, inherited_env, trash};
+use crate::dispatcher::{self, CollectBounds, Dispatcher, LaunchSettings, Waiting, WriteResult, inherited_env, trash};
 use crate::metrics::Metrics;
 use crate::server::{self, Access, Context, Listeners, Tls};
 use crate::store::{self, DataDir, Readers, write_whole};
@@ -111,6 +112,7 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
         tracing::info!(group = %group.display(), "the tasks' cgroups are in the group that was delegated to this server");
         group.clone_into(&mut config.capability.cgroup_root);
     }
+    let blobs = open_blobs(&config, &readers)?;
     let settings = dispatcher_settings(&config, &data_dir, &cgroups);
     let results_in = data_dir.path().to_owned();
     let write_result: WriteResult = Arc::new(move |task: &Task| {
@@ -121,12 +123,20 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let dispatcher = dispatcher::start(settings, writer, &write_result, Arc::clone(&metrics))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()?;
-    let listened = listen(config, secret, run_as, &mut data_dir, &cgroups, dispatcher, readers, metrics);
+    let kept = Kept { readers, blobs };
+    let listened = listen(config, secret, run_as, &mut data_dir, &cgroups, dispatcher, kept, metrics);
     let served = runtime.block_on(listened);
     // A blocking read of a file or of the store may be under way; nobody waits for its answer any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     cgroups.release();
     served
+}
+
+fn open_blobs(config: &Config, readers: &Readers) -> anyhow::Result<Blobs> {
+    let (dir, readers) = (TaskPaths::blobs(&config.runtime.data_dir), readers.clone());
+    let bounds = Bounds { of_one: config.files.blob_max_bytes, of_all: config.files.blobs_max_bytes };
+    let in_use = Box::new(move || readers.blobs_in_use().map_err(std::io::Error::other));
+    Blobs::open(dir, bounds, in_use).context("cannot open the blobs")
 }
 
 /// Whoever may use the API runs programs as the server's user.
@@ -149,6 +159,12 @@ fn tls(server: &config::Server) -> anyhow::Result<Option<Tls>> {
     }
 }
 
+/// What is read behind the dispatcher's back.
+struct Kept {
+    readers: Readers,
+    blobs: Blobs,
+}
+
 #[expect(clippy::too_many_arguments, reason = "each is a part of the server that was made before it listens")]
 async fn listen(
     config: Config,
@@ -157,7 +173,7 @@ async fn listen(
     data_dir: &mut DataDir,
     cgroups: &Cgroups,
     dispatcher: Dispatcher,
-    readers: Readers,
+    kept: Kept,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
     let wanted = config.server.listen_addr;
@@ -195,7 +211,8 @@ async fn listen(
         started_at: Timestamp::now(),
         manifest: Arc::new(manifest),
         dispatcher,
-        readers,
+        readers: kept.readers,
+        blobs: kept.blobs,
         metrics,
     };
     server::serve(Listeners { tcp, tls, unix }, context, access, shutdown, at_once).await?;
@@ -211,6 +228,10 @@ fn dispatcher_settings(config: &Config, data_dir: &DataDir, cgroups: &Cgroups) -
             cgroups: cgroups.instance.clone(),
             sandbox_uids: (config.sandbox.uid_base, config.sandbox.uid_count),
             warm_sandboxes: config.sandbox.warm_sandboxes,
+            collect: CollectBounds {
+                max_files: config.files.collect_max_files,
+                max_bytes: config.files.collect_max_bytes,
+            },
             // A variable that is no UTF-8 cannot be one of the five that tasks get.
             inherited_env: inherited_env(
                 std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),

@@ -8,6 +8,9 @@ use clap::{ArgGroup, Args};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use super::client::Client;
+use super::contents::{self, Input};
+
 /// Exactly one of `--json`, `--file` and the short form; the other flags belong to the short form.
 #[derive(Args, Debug, Default)]
 #[command(group(ArgGroup::new("request").required(true).args(["json", "file", "command"])))]
@@ -52,6 +55,19 @@ pub struct Submission {
     #[arg(long, value_name = "N", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
     cpu_millis: Option<u64>,
 
+    /// File that the task reads as its standard input, `-` for that of this program
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    stdin: Option<PathBuf>,
+
+    /// File that is put into the task's workspace, with the mode that it has here; may be given again. Without =FILE it is
+    /// here by the same path
+    #[arg(long, value_name = "PATH[=FILE]", value_parser = Input::parse, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    input: Vec<Input>,
+
+    /// Glob of files that the task is to leave, such as 'out/**'; may be given again; see `execgo-runtime files`
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    collect: Vec<String>,
+
     /// process or linux_sandbox
     #[arg(long, value_name = "PROFILE", conflicts_with_all = ["json", "file"], help_heading = "Short form")]
     profile: Option<String>,
@@ -77,16 +93,16 @@ impl Submission {
     /// The body to post. What the user wrote as JSON is sent as it is: the server judges it.
     ///
     /// # Errors
-    /// When the file cannot be read or the text is no JSON.
-    pub fn body(&self) -> anyhow::Result<String> {
+    /// When a file cannot be read or uploaded, or the text is no JSON.
+    pub fn body(&self, client: &Client) -> anyhow::Result<String> {
         match (&self.json, &self.file) {
             (Some(text), _) => checked(text.clone(), "--json"),
             (None, Some(path)) => checked(read(path)?, &format!("--file {}", path.display())),
-            (None, None) => Ok(self.short_form().to_string()),
+            (None, None) => Ok(self.short_form(client)?.to_string()),
         }
     }
 
-    fn short_form(&self) -> Value {
+    fn short_form(&self, client: &Client) -> anyhow::Result<Value> {
         let Self {
             json: _,
             file: _,
@@ -98,6 +114,9 @@ impl Submission {
             cpu_time_sec,
             pids_max,
             cpu_millis,
+            stdin,
+            input,
+            collect,
             profile,
             cwd_subdir,
             tenant,
@@ -105,7 +124,9 @@ impl Submission {
             label,
         } = self;
         let (program, args) = command.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
-        object([
+        let stdin = stdin.as_ref().map(|path| contents::stdin(client, path)).transpose()?;
+        let inputs: Vec<_> = input.iter().map(|input| input.entry(client)).collect::<Result<_, _>>()?;
+        Ok(object([
             ("task_id", json!(task_id)),
             (
                 "execution",
@@ -114,8 +135,11 @@ impl Submission {
                     ("program", json!(program)),
                     ("args", json!(args)),
                     ("env", map(env)),
+                    ("stdin", json!(stdin)),
                 ]),
             ),
+            ("inputs", if inputs.is_empty() { Value::Null } else { json!(inputs) }),
+            ("collect", if collect.is_empty() { Value::Null } else { json!(collect) }),
             (
                 "limits",
                 object([
@@ -128,7 +152,7 @@ impl Submission {
             ),
             ("sandbox", object([("profile", json!(profile)), ("workspace_subdir", json!(cwd_subdir))])),
             ("control_context", object([("tenant", json!(tenant)), ("owner", json!(owner)), ("labels", map(label))])),
-        ])
+        ]))
     }
 }
 

@@ -10,6 +10,7 @@ const USAGE: &str = "execgo-runtime submit [OPTIONS] <--json <JSON> | --file <FI
 
 const EXAMPLES: &str = r#"Examples:
   execgo-runtime submit -- sleep 60
+  execgo-runtime submit --stdin words.txt -- sort -u
   execgo-runtime submit --memory-bytes 268435456 --env LANG=C -- sort -u big.txt
   execgo-runtime submit --json '{"execution":{"kind":"script","script":"echo hello"}}'
   generate-request | execgo-runtime submit --file -"#;
@@ -30,7 +31,8 @@ impl Submit {
     /// # Errors
     /// No request, refused, or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
-        let (client, body) = (self.common.client()?, self.submission.body()?);
+        let client = self.common.client()?;
+        let body = self.submission.body(&client)?;
         let reply = self.once.send(console, |key| client.submit(&body, key))?;
         match self.common.output {
             Output::Json => console.print_line(&reply.text)?,

@@ -41,6 +41,7 @@ pub struct Config {
     pub queue: Queue,
     pub execution: Execution,
     pub retention: Retention,
+    pub files: Files,
     pub ledger: Ledger,
     pub capability: Capability,
     pub sandbox: Sandbox,
@@ -121,6 +122,20 @@ pub struct Retention {
     /// Absent: as much as they occupy.
     pub max_bytes: Option<u64>,
     pub gc_interval_ms: u64,
+}
+
+/// What tasks are given and what they leave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// What one blob may hold.
+    pub blob_max_bytes: u64,
+    /// What all of them may hold together.
+    pub blobs_max_bytes: u64,
+    /// How many files are collected of one task.
+    pub collect_max_files: u64,
+    /// How much they may hold together.
+    pub collect_max_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

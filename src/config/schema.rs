@@ -81,6 +81,10 @@ pub const KEYS: &[Key] = &[
     key("retention.max_tasks", number(0, MAX_INTEGER)).optional().flag("--retention-max-tasks"),
     key("retention.max_bytes", number(0, MAX_INTEGER)).optional().flag("--retention-max-bytes"),
     key("retention.gc_interval_ms", number(1, 24 * HOUR_MS)).flag("--gc-interval-ms"),
+    key("files.blob_max_bytes", number(1, MAX_INTEGER)),
+    key("files.blobs_max_bytes", number(1, MAX_INTEGER)),
+    key("files.collect_max_files", number(0, 1_000_000)),
+    key("files.collect_max_bytes", number(0, MAX_INTEGER)),
     key("ledger.memory_bytes", number(1, MOST))
         .optional()
         .alias("EXECGO_RUNTIME_CAPACITY_MEMORY_BYTES")

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::launcher::protocol::{LaunchRequest, PROTOCOL_VERSION, RUN_DIR, SandboxRequest, ScriptFile, WORKSPACE};
+use crate::launcher::protocol::{
+    Collect, InputFile, LaunchRequest, PROTOCOL_VERSION, RUN_DIR, SandboxRequest, ScriptFile, WORKSPACE,
+};
 use crate::sandbox::cgroup::{GroupLimits, GroupSpec, Instance};
 use crate::task::paths::TaskPaths;
-use crate::task::spec::Action;
+use crate::task::spec::{self, Action};
 use crate::task::state::LaunchId;
 use crate::task::{Means, SandboxLayers, State, Task};
 
@@ -24,8 +26,17 @@ pub struct LaunchSettings {
     pub cgroups: Option<Instance>,
     /// The users of sandboxes: this many from this one on, at least two.
     pub sandbox_uids: (u32, u32),
+    /// How much is collected of a task.
+    pub collect: CollectBounds,
     /// How many sandboxes the launcher keeps begun.
     pub warm_sandboxes: u32,
+}
+
+/// How many files are collected of a task, and with how many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectBounds {
+    pub max_files: u64,
+    pub max_bytes: u64,
 }
 
 /// The part of `variables` that tasks get.
@@ -45,6 +56,7 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         Some(subdir) => paths.workspace().join(subdir),
         None => paths.workspace(),
     };
+    let blobs = TaskPaths::blobs(&settings.data_dir);
     let mut env = settings.inherited_env.clone();
     if sandbox.is_some() {
         // The host's homes are not there.
@@ -73,6 +85,9 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         working_dir,
         argv,
         script,
+        stdin: spec.execution.stdin.as_ref().map(|blob| blobs.join(blob.as_str())),
+        inputs: spec.inputs.iter().map(|input| input_file(input, &blobs)).collect(),
+        collect: collect(&spec.collect, settings.collect),
         env: env.into_iter().collect(),
         wall_time_ms: enforced.wall_time_ms,
         grace_ms: settings.grace_ms,
@@ -90,6 +105,14 @@ pub(super) fn request(task: &Task, settings: &LaunchSettings, journal: &Path) ->
         cgroup: enforced.cgroup_enforced.then(|| group(task, settings)).flatten(),
         ended: Vec::new(),
     })
+}
+
+fn collect(globs: &[String], CollectBounds { max_files, max_bytes }: CollectBounds) -> Option<Collect> {
+    (!globs.is_empty()).then(|| Collect { globs: globs.to_vec(), max_files, max_bytes })
+}
+
+fn input_file(spec::InputFile { path, blob, mode }: &spec::InputFile, blobs: &Path) -> InputFile {
+    InputFile { path: path.into(), source: blobs.join(blob.as_str()), mode: *mode }
 }
 
 /// A plan may have been made by a server that had other groups. What it promises without this one being able to do it
@@ -159,6 +182,7 @@ mod tests {
             grace_ms: 5000,
             cgroups: None,
             sandbox_uids: (200_000, 10),
+            collect: CollectBounds { max_files: 10, max_bytes: 1000 },
             warm_sandboxes: 2,
             inherited_env: inherited_env(variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter()),
         };

@@ -26,7 +26,7 @@ pub use handle::{
     ActiveReservation, Answer, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError,
     SubmitResult, Submitted, TenantResources, Unavailable, Waiting,
 };
-pub use launch::{LaunchSettings, inherited_env};
+pub use launch::{CollectBounds, LaunchSettings, inherited_env};
 pub use measure::measure;
 pub use retention::Bounds;
 pub use run::{Settings, or_abort, start};

@@ -253,5 +253,6 @@ pub(super) fn lost(reason: &str) -> Exit {
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,
+        collected: None,
     }
 }

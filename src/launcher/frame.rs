@@ -115,7 +115,7 @@ impl FrameBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launcher::protocol::ScriptFile;
+    use crate::launcher::protocol::{Collect, InputFile, ScriptFile};
     use crate::task::TaskId;
 
     fn request(id: &str, text: String) -> LaunchRequest {
@@ -128,6 +128,9 @@ mod tests {
             working_dir: "/t/workspace".into(),
             argv: vec!["a".into()],
             script: Some(ScriptFile { path: "/t/script.sh".into(), text }),
+            stdin: Some("/blobs/a".into()),
+            inputs: vec![InputFile { path: "a/b".into(), source: "/blobs/b".into(), mode: 0o755 }],
+            collect: Some(Collect { globs: vec!["out/**".into()], max_files: 10, max_bytes: 1000 }),
             env: vec![],
             wall_time_ms: 1 << 53,
             grace_ms: 0,

@@ -126,5 +126,6 @@ fn exit(status: ExitStatus) -> Exit {
         at: Timestamp::now(),
         duration_ms: None,
         usage: None,
+        collected: None,
     }
 }

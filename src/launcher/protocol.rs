@@ -33,6 +33,15 @@ pub struct LaunchRequest {
     /// The program and its arguments, `argv[0]` first; for a script the interpreter, its words, the path and the arguments.
     pub argv: Vec<String>,
     pub script: Option<ScriptFile>,
+    /// The file that is the command's standard input. Absent: `/dev/null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<PathBuf>,
+    /// Files to be put into `workspace/` before the command starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputFile>,
+    /// Files to be looked for when nothing is left of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<Collect>,
     /// The whole environment of the command, `(name, value)`.
     pub env: Vec<(String, String)>,
     pub wall_time_ms: u64,
@@ -86,6 +95,32 @@ impl LaunchRequest {
 pub struct ScriptFile {
     pub path: PathBuf,
     pub text: String,
+}
+
+/// A copy of `source` to be made at `path`, relative to `workspace/`: names alone, none of them `.` or `..`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    pub path: PathBuf,
+    pub source: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Which files in `workspace/` are listed, and how many, with how many bytes together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collect {
+    pub globs: Vec<String>,
+    pub max_files: u64,
+    pub max_bytes: u64,
+}
+
+impl LaunchRequest {
+    /// The task's own user and group, where they are not the runtime's.
+    #[must_use]
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        let sandboxed = self.sandbox.as_ref().and_then(|sandbox| sandbox.uid).map(|uid| (uid, uid));
+        sandboxed.or_else(|| self.run_as.as_ref().map(|run_as| (run_as.uid, run_as.gid)))
+    }
 }
 
 /// What happened to a task.

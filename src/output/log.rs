@@ -23,7 +23,14 @@ impl Log {
     /// # Errors
     /// It is there and cannot be opened.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        let tasks = path.ancestors().nth(2).unwrap_or(Path::new("/"));
+        Self::open_below(path.ancestors().nth(2).unwrap_or(Path::new("/")), path)
+    }
+
+    /// The same with any file below the directory of the tasks.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_below(tasks: &Path, path: &Path) -> io::Result<Option<Self>> {
         let inner = path.strip_prefix(tasks).unwrap_or(path);
         let file = match file::open_below(tasks, inner) {
             Ok(file) => file,
@@ -86,6 +93,12 @@ impl Log {
     #[must_use]
     pub fn file(&self) -> &File {
         &self.0
+    }
+}
+
+impl From<File> for Log {
+    fn from(file: File) -> Self {
+        Self(Arc::new(file))
     }
 }
 

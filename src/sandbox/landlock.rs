@@ -15,11 +15,12 @@ const NEWEST: ABI = ABI::V6;
 const WRITABLE: [&str; 3] = [super::request::WORKSPACE, "/tmp", "/dev/shm"];
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 
-/// Restricts this process and all that it will fork.
+/// Restricts this process and all that it will fork. With `stdin` standard input is a file, in no directory that is seen,
+/// and may be opened again by `/dev/stdin`.
 ///
 /// # Errors
 /// Of the kernel; `EOPNOTSUPP` when it has no Landlock.
-pub fn restrict() -> io::Result<()> {
+pub fn restrict(stdin: bool) -> io::Result<()> {
     let all = AccessFs::from_all(NEWEST);
     let file = AccessFs::from_file(NEWEST);
     let mut rules = Ruleset::default()
@@ -34,7 +35,11 @@ pub fn restrict() -> io::Result<()> {
     for path in DEVICES {
         rules = allow(rules, path, file & !AccessFs::Execute)?;
     }
-    // The standard streams are pipes, in no directory, and may be opened again by /dev/stdout.
+    if stdin {
+        let rule = PathBeneath::new(io::stdin(), BitFlags::from(AccessFs::ReadFile));
+        rules = rules.add_rule(rule).map_err(into_io)?;
+    }
+    // The other standard streams are pipes, in no directory, and may be opened again by /dev/stdout.
     let status = rules.restrict_self().map_err(into_io)?;
     match status.ruleset {
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),

@@ -54,6 +54,8 @@ pub(super) const DEVICE_LINKS: [(&str, &str); 4] = [
 pub struct Place {
     pub workspace: PathBuf,
     pub script: Option<PathBuf>,
+    /// Standard input is a file on the host, which the task may open again.
+    pub stdin: bool,
 }
 
 /// Two lists behind that of [`ahead`]: one makes the task's place, the other confines whoever will be the command.
@@ -99,11 +101,12 @@ pub fn ahead(shape: Shape, layout: &Layout, own_ids: (u32, u32)) -> Vec<SandboxS
 /// Decides the steps of one task, behind those.
 #[must_use]
 pub fn plan(request: &SandboxRequest, layout: &Layout, place: &Place) -> SandboxPlan {
+    let stdin = place.stdin;
     let place = match &layout.base {
         Some(_) => own(place),
         None => whole(request.shape(), layout, place),
     };
-    SandboxPlan { place, confinement: confinement(request) }
+    SandboxPlan { place, confinement: confinement(request, stdin) }
 }
 
 /// Where all but the task's own files is there already.
@@ -220,10 +223,10 @@ fn links(layout: &Layout) -> Vec<SandboxStep> {
     of_root.chain(DEVICE_LINKS.map(|(target, to)| link(target.into(), to.into()))).collect()
 }
 
-fn confinement(request: &SandboxRequest) -> Vec<SandboxStep> {
+fn confinement(request: &SandboxRequest, stdin: bool) -> Vec<SandboxStep> {
     let mut steps = vec![SandboxStep::NewCgroupNamespace];
     if request.landlock {
-        steps.push(SandboxStep::Landlock);
+        steps.push(SandboxStep::Landlock { stdin });
     }
     steps.push(SandboxStep::DropBoundingSet);
     steps.extend(request.uid.map(SandboxStep::BecomeUser));

@@ -68,7 +68,7 @@ pub fn probe_all(single: &SingleThreaded, uid: u32, base: &Path) -> SandboxAnswe
         Err(error) => return SandboxAnswers::nothing(&format!("make {}: {}", error.path.display(), error.source)),
     };
     // Any directory will do, for nothing is written.
-    let place = Place { workspace: PathBuf::from("/usr"), script: None };
+    let place = Place { workspace: PathBuf::from("/usr"), script: None, stdin: false };
     let attempt_and = |namespaces, landlock, seccomp, then: fn(&SingleThreaded) -> Option<String>| {
         let request = SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock, seccomp, warm: 0 };
         let ahead = ahead(request.shape(), base.layout(), own_ids);

@@ -60,7 +60,10 @@ pub enum SandboxStep {
     Seal(&'static str),
     /// By the command itself, which has joined its groups.
     NewCgroupNamespace,
-    Landlock,
+    /// With this, standard input is a file and may be read again.
+    Landlock {
+        stdin: bool,
+    },
     DropBoundingSet,
     BecomeUser(u32),
     DropCapabilities,
@@ -121,7 +124,7 @@ impl SandboxStep {
                 mount::forbid(mount::at(inside(path))?.as_fd(), forbids, Reach::One)
             }
             Self::NewCgroupNamespace => fork::new_cgroup_namespace(),
-            Self::Landlock => landlock::restrict(),
+            Self::Landlock { stdin } => landlock::restrict(*stdin),
             Self::DropBoundingSet => identity::drop_bounding_set(),
             Self::BecomeUser(uid) => identity::become_user(*uid, *uid, &[]),
             Self::DropCapabilities => identity::drop_capabilities(),
@@ -156,7 +159,7 @@ impl fmt::Display for SandboxStep {
             Self::Mask(path) => write!(f, "mask {path}"),
             Self::Seal(path) => write!(f, "seal {path}"),
             Self::NewCgroupNamespace => f.write_str("unshare CLONE_NEWCGROUP"),
-            Self::Landlock => f.write_str("landlock_restrict_self"),
+            Self::Landlock { stdin: _ } => f.write_str("landlock_restrict_self"),
             Self::DropBoundingSet => f.write_str("prctl PR_CAPBSET_DROP"),
             Self::BecomeUser(uid) => write!(f, "setresuid {uid}"),
             Self::DropCapabilities => f.write_str("capset"),

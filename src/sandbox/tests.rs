@@ -38,7 +38,7 @@ fn planned(namespaces: Namespaces, uid: Option<u32>, layout: &Layout) -> String 
         SandboxRequest { namespaces, uid, init_uid: None, rootfs: None, landlock: true, seccomp: true, warm: 0 };
     let task = Path::new("/data/tasks/t");
     let script = Some(task.join("script.sh"));
-    let place = Place { workspace: task.join("workspace"), script };
+    let place = Place { workspace: task.join("workspace"), script, stdin: false };
     let ahead = ahead(request.shape(), layout, (1000, 1001));
     let plan = plan(&request, layout, &place);
     let [ahead, place, confinement] = [&ahead, &plan.place, &plan.confinement].map(|steps| names(steps));

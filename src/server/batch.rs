@@ -7,10 +7,11 @@ use super::access::Caller;
 use super::fault::Fault;
 use super::once::Repeatable;
 use super::params::IdempotencyKey;
-use super::submit::{accepted, prepare, told};
+use super::submit::{accepted, holding, prepare, told};
 use super::{Shared, once};
 use crate::api::SubmitTaskRequest;
 use crate::api::batch::{BatchResult, SubmitBatchRequest, SubmitBatchResponse};
+use crate::blobs::Hold;
 use crate::dispatcher::{Answer, BatchError, Submission, SubmitResult, Submitted, Unavailable};
 
 pub(super) async fn submit(
@@ -29,14 +30,17 @@ pub(super) async fn submit(
     let SubmitBatchRequest { tasks, atomic } = request;
     let atomic = atomic.unwrap_or(false);
     by.charge_batch(tasks.len());
-    let Prepared { submissions, refused } = Prepared::new(shared, by, tasks, atomic)?;
-    let dispatcher = &shared.context.dispatcher;
+    let Prepared { submissions, holds, refused } = Prepared::new(shared, by, tasks, atomic).await?;
+    let dispatcher = shared.context.dispatcher.clone();
     let submitted = match key {
-        None => dispatcher.submit_batch(submissions, atomic).await.map(Submitted::Now),
+        None => {
+            let submitted = async move { dispatcher.submit_batch(submissions, atomic).await };
+            holding(holds, submitted).await?.map(Submitted::Now)
+        }
         Some(key) => {
             let (by, refused) = (by.clone(), Arc::clone(&refused));
             let answer = Answer::new(move |results| once::text(&response(&by, &refused, results)));
-            dispatcher.submit_once(submissions, atomic, key, answer).await
+            holding(holds, async move { dispatcher.submit_once(submissions, atomic, key, answer).await }).await?
         }
     };
     match submitted {
@@ -50,42 +54,45 @@ pub(super) async fn submit(
 /// The tasks of a batch before the dispatcher sees them.
 struct Prepared {
     submissions: Vec<Submission>,
+    holds: Vec<Hold>,
     /// For each task of the request why it is not handed over, if it is not.
     refused: Arc<[Option<BatchResult>]>,
 }
 
 impl Prepared {
-    fn new(shared: &Shared, by: &Caller, tasks: Vec<SubmitTaskRequest>, atomic: bool) -> Result<Self, Fault> {
+    async fn new(shared: &Shared, by: &Caller, tasks: Vec<SubmitTaskRequest>, atomic: bool) -> Result<Self, Fault> {
         let mut ids = HashSet::new();
         let mut submissions = Vec::with_capacity(tasks.len());
+        let mut holds = Vec::new();
         let mut refused = Vec::with_capacity(tasks.len());
         for (index, task) in tasks.into_iter().enumerate() {
-            refused.push(match prepare_one(shared, by, task, &mut ids) {
-                Ok(submission) => {
+            refused.push(match prepare_one(shared, by, task, &mut ids).await {
+                Ok((submission, hold)) => {
                     submissions.push(submission);
+                    holds.extend(hold);
                     None
                 }
                 Err(fault) if atomic => return Err(fault.of_batch(index)),
                 Err(fault) => Some(refusal(fault, index)),
             });
         }
-        Ok(Self { submissions, refused: refused.into() })
+        Ok(Self { submissions, holds, refused: refused.into() })
     }
 }
 
 /// `ids` are those that stand in the batch before.
-fn prepare_one(
+async fn prepare_one(
     shared: &Shared,
     by: &Caller,
     request: SubmitTaskRequest,
     ids: &mut HashSet<String>,
-) -> Result<Submission, Fault> {
+) -> Result<(Submission, Option<Hold>), Fault> {
     if let Some(id) = &request.task_id
         && !ids.insert(id.clone())
     {
         return Err(Fault::TwiceInBatch(id.clone()));
     }
-    prepare(shared, by, request)
+    prepare(shared, by, request).await
 }
 
 fn refusal(fault: Fault, index: usize) -> BatchResult {

@@ -17,6 +17,7 @@ use poem::{Endpoint, Request, Response};
 use super::access::Access;
 use super::body::Rest;
 use super::fault::Fault;
+use super::file_path;
 use super::table::{Route, Table};
 use crate::metrics::Metrics;
 
@@ -49,6 +50,9 @@ impl Edge {
         let started = Instant::now();
         let request_id = uuid::Uuid::new_v4().hyphenated().to_string();
         let method = request.method().clone();
+        if let Some(folded) = file_path::folded(request.uri()) {
+            *request.uri_mut() = folded;
+        }
         let route = self.table.find(request.uri().path(), &method);
         let rest = Rest::of(&mut request);
         let result = self.call(route, request).await;

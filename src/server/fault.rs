@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::api::error::ErrorInfo;
 use crate::api::{ErrorCode, ErrorEnvelope, Malformed};
+use crate::blobs::BlobError;
 use crate::capability::Unsupported;
 use crate::config::Role;
 use crate::dispatcher::{KillError, SubmitError, Unavailable};
 use crate::ledger::{NeverFits, Shortage};
 use crate::store::StoreError;
-use crate::task::InvalidField;
+use crate::task::{InvalidField, Status};
 
 /// How long a client that met a full queue should wait, in seconds.
 const RETRY_AFTER_SECS: &str = "1";
@@ -60,6 +61,14 @@ pub(super) enum Fault {
     Store(#[from] StoreError),
     #[error("cannot read the output of a task")]
     Output(#[source] std::io::Error),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error("task {task_id} has not ended (its status is {}): its files are collected at its end", status.as_str())]
+    NotEnded { task_id: String, status: Status },
+    #[error("the task has left no file {0:?}")]
+    NoFile(String),
+    #[error("there is no blob {0}")]
+    NoBlob(String),
     #[error("a handler panicked: {0}")]
     Panicked(String),
     /// Or the connection of somebody who had gone before it was accepted.
@@ -156,7 +165,21 @@ impl Fault {
             Self::Unavailable(_) | Self::Store(StoreError::Sqlite { .. }) => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
             }
-            Self::NoTask(_) | Self::NoPath => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
+            Self::Blob(BlobError::TooLarge(most)) => {
+                let details = Some(json!({"blob_max_bytes": most}));
+                Verdict(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, details)
+            }
+            Self::Blob(BlobError::Full(most)) => {
+                let details = Some(json!({"blobs_max_bytes": most}));
+                Verdict(StatusCode::TOO_MANY_REQUESTS, ErrorCode::ResourceLimitExceeded, details)
+            }
+            Self::NotEnded { task_id, status } => {
+                let details = Some(json!({"task_id": task_id, "status": status}));
+                Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, details)
+            }
+            Self::NoTask(_) | Self::NoPath | Self::NoBlob(_) | Self::NoFile(_) => {
+                plain(StatusCode::NOT_FOUND, ErrorCode::NotFound)
+            }
             Self::Method { allow, .. } => {
                 Verdict(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, Some(json!({"allow": allow})))
             }
@@ -171,6 +194,7 @@ impl Fault {
                 | StoreError::Newer { .. },
             )
             | Self::Output(_)
+            | Self::Blob(BlobError::Io(_))
             | Self::Panicked(_)
             | Self::Other(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         }

@@ -3,7 +3,9 @@
 
 mod accept;
 mod access;
+mod archive;
 mod batch;
+mod blobs;
 mod body;
 mod cursor;
 pub mod document;
@@ -12,6 +14,8 @@ mod drain;
 mod edge;
 mod events;
 mod fault;
+mod file_path;
+mod files;
 mod filter;
 mod followed;
 mod health;
@@ -27,6 +31,7 @@ mod raw;
 mod routes;
 mod runtime;
 mod status;
+mod stored;
 mod stream;
 mod submit;
 mod table;
@@ -47,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 use listener::{Tcp, Unix};
 
+use crate::blobs::Blobs;
 use crate::capability::{Manifest, TaskPeers};
 use crate::config::Config;
 use crate::dispatcher::Dispatcher;
@@ -64,6 +70,7 @@ pub struct Context {
     pub manifest: Arc<Manifest>,
     pub dispatcher: Dispatcher,
     pub readers: Readers,
+    pub blobs: Blobs,
     pub metrics: Arc<Metrics>,
 }
 

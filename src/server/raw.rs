@@ -23,7 +23,7 @@ use crate::task::exit::OutputStream;
 use crate::task::validate::MAX_INTEGER;
 use crate::task::{InvalidField, Task};
 
-const BYTES: &str = "application/octet-stream";
+pub(super) const BYTES: &str = "application/octet-stream";
 /// Where in the stream the body begins: who has read so many bytes of it goes on behind them.
 pub(super) const OFFSET: &str = "x-execgo-offset";
 /// Of one client there are about three in memory when it does not read.
@@ -42,7 +42,7 @@ pub(super) struct Wanted {
 }
 
 /// Bytes.
-pub(super) struct RawOutput(Response);
+pub(super) struct RawOutput(pub(super) Response);
 
 /// The part that is sent; `end` is not part of it.
 struct Part {

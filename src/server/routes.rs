@@ -8,24 +8,29 @@ use poem_openapi::param::Path;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use super::access::{Access, Caller};
+use super::blobs::{Incoming, Kept};
 use super::body::{Json, OptionalJson};
 use super::edge::Edge;
 use super::fault::Fault;
+use super::files::Packed;
 use super::filter::{Continued, Labels, Limit, Moment, Name, OfKind, Sort, Statuses, Wanted};
 use super::list::Part;
 use super::metrics::Exposition;
 use super::once::Repeatable;
 use super::params::{Follow, Header, IdempotencyKey, Query, TailLines, Wait, WaitFor};
 use super::raw::{self, RawOutput};
+use super::stored::ByteRange;
 use super::stream::EventStream;
-use super::{Shared, batch, document, drain, events, health, kill, list, metrics, runtime, status, stream, submit};
+use super::{
+    Shared, batch, blobs, document, drain, events, files, health, kill, list, metrics, runtime, status, stream, submit,
+};
 use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::kill::KillRequest;
 use crate::api::list::TaskList;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
-use crate::api::{EventRecord, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
+use crate::api::{EventRecord, FileList, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
 use crate::task::exit::OutputStream;
 
 /// Paths that the document does not describe: the document itself and what shows it.
@@ -68,6 +73,8 @@ pub(super) fn service() -> OpenApiService<Api, ()> {
 enum Tag {
     /// Submit, watch and end tasks.
     Tasks,
+    /// What tasks are given.
+    Blobs,
     /// What this runtime is, can and holds.
     Runtime,
     /// For probers and monitors.
@@ -285,6 +292,104 @@ impl Api {
         last_event_id: Header,
     ) -> Answer<EventStream> {
         stream::stream(ctx.0, by.0, &task_id, last_event_id.0).await
+    }
+
+    /// Files of a task
+    ///
+    /// Those that were collected at its end, by their paths. None for a task that was not asked for any.
+    #[oai(path = "/api/v1/tasks/:task_id/files", method = "get", operation_id = "get_task_files", tag = "Tag::Tasks")]
+    async fn get_task_files(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+    ) -> Answer<Json<FileList>> {
+        Ok(Json(files::list(ctx.0, by.0, &task_id).await?))
+    }
+
+    /// A file of a task
+    ///
+    /// One of those that were collected, or a part of it. `HEAD` tells how long it is.
+    #[oai(
+        path = "/api/v1/tasks/:task_id/files/:path",
+        method = "get",
+        operation_id = "get_task_file",
+        tag = "Tag::Tasks"
+    )]
+    async fn get_task_file(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// The path of the file, as the list has it; its slashes may stand as they are.
+        path: Path<String>,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        files::get(ctx.0, by.0, &task_id, path.0, ByteRange { range: range.0, if_range: if_range.0 }).await
+    }
+
+    /// All files of a task
+    ///
+    /// In one tar archive, compressed with Zstandard, which is made as it is sent. One that is cut off was not made to its
+    /// end.
+    #[oai(
+        path = "/api/v1/tasks/:task_id/files.tar.zst",
+        method = "get",
+        operation_id = "get_task_archive",
+        tag = "Tag::Tasks"
+    )]
+    async fn get_task_archive(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+    ) -> Answer<Packed> {
+        files::pack(ctx.0, by.0, &task_id).await
+    }
+
+    /// Upload a blob
+    ///
+    /// Bytes for tasks to come, which name them in `execution.stdin.blob` or `inputs[].blob`. They are kept as long as a task
+    /// that has not ended names them; after that those that were not used for longest go first, when room is needed. What a
+    /// tenant's token uploads is that tenant's alone.
+    #[oai(path = "/api/v1/blobs/:sha256", method = "put", operation_id = "put_blob", tag = "Tag::Blobs")]
+    async fn put_blob(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The SHA-256 of the body, as 64 hexadecimal digits in lower case.
+        sha256: Path<String>,
+        body: Incoming,
+    ) -> Answer<Kept> {
+        blobs::put(ctx.0, by.0, &sha256, body).await
+    }
+
+    /// Read a blob
+    ///
+    /// `HEAD` tells whether it is there and how long it is.
+    #[oai(path = "/api/v1/blobs/:sha256", method = "get", operation_id = "get_blob", tag = "Tag::Blobs")]
+    async fn get_blob(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The SHA-256 of what it holds, as 64 hexadecimal digits in lower case.
+        sha256: Path<String>,
+        /// One span of bytes, such as `bytes=100-`; more than one, or another unit, is ignored.
+        #[oai(name = "Range")]
+        range: Header,
+        /// The `ETag` of an earlier answer: where it is another one now, `Range` is ignored.
+        #[oai(name = "If-Range")]
+        if_range: Header,
+    ) -> Answer<RawOutput> {
+        blobs::get(ctx.0, by.0, &sha256, ByteRange { range: range.0, if_range: if_range.0 }).await
     }
 
     /// Identity of the runtime

@@ -1,11 +1,15 @@
 //! Submit: validate, plan, hand to the dispatcher with the request as it is kept.
 
+use std::future::Future;
+
 use super::access::Caller;
+use super::blobs;
 use super::fault::Fault;
 use super::once::Repeatable;
 use super::params::IdempotencyKey;
 use super::{Shared, once};
 use crate::api::{SubmitTaskRequest, SubmitTaskResponse};
+use crate::blobs::Hold;
 use crate::capability;
 use crate::config;
 use crate::dispatcher::{Answer, BatchError, Submission, SubmitError, Submitted, Unavailable};
@@ -23,8 +27,9 @@ pub(super) async fn submit(
     if let Some(key) = once::key(by, key, "submit", &request)? {
         return submit_once(shared, by, key, request).await;
     }
-    let Submission { new, request } = prepare(shared, by, request)?;
-    let submitted = shared.context.dispatcher.submit(new, request).await;
+    let (Submission { new, request }, hold) = prepare(shared, by, request).await?;
+    let dispatcher = shared.context.dispatcher.clone();
+    let submitted = holding(hold.into_iter().collect(), async move { dispatcher.submit(new, request).await }).await?;
     Ok(Repeatable::First(accepted(&submitted.map_err(|error| told(by, error))?)))
 }
 
@@ -37,9 +42,11 @@ async fn submit_once(
     if let Some(again) = Repeatable::given_before(shared, &key).await? {
         return Ok(again);
     }
-    let submission = prepare(shared, by, request)?;
+    let (submission, hold) = prepare(shared, by, request).await?;
     let answer = Answer::new(|results| results.iter().flatten().map(|task| once::text(&accepted(task))).collect());
-    match shared.context.dispatcher.submit_once(vec![submission], true, key, answer).await {
+    let dispatcher = shared.context.dispatcher.clone();
+    let submitted = async move { dispatcher.submit_once(vec![submission], true, key, answer).await };
+    match holding(hold.into_iter().collect(), submitted).await? {
         Ok(Submitted::Before(earlier)) => Repeatable::again(earlier),
         Ok(Submitted::Now(results)) => {
             let task = results.into_iter().next().unwrap_or(Err(Unavailable::Dispatcher.into()));
@@ -55,20 +62,42 @@ pub(super) fn accepted(task: &Task) -> SubmitTaskResponse {
     SubmitTaskResponse { handle_id: task_id.clone(), task_id, status: Status::Accepted.into() }
 }
 
-/// The task, and the request as it is kept: with the id that it got.
-pub(super) fn prepare(shared: &Shared, by: &Caller, mut request: SubmitTaskRequest) -> Result<Submission, Fault> {
+/// Holds what tasks are given until they are stored, also when the client has left by then.
+pub(super) async fn holding<T: Send + 'static>(
+    holds: Vec<Hold>,
+    submitted: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Fault> {
+    if holds.is_empty() {
+        return Ok(submitted.await);
+    }
+    let held = async move {
+        let answer = submitted.await;
+        drop(holds);
+        answer
+    };
+    tokio::spawn(held).await.map_err(|error| Fault::Panicked(error.to_string()))
+}
+
+/// The task and the request as it is kept: with the id that it got; and a hold on what the task is to be given.
+pub(super) async fn prepare(
+    shared: &Shared,
+    by: &Caller,
+    mut request: SubmitTaskRequest,
+) -> Result<(Submission, Option<Hold>), Fault> {
     if let Some(own) = by.tenant() {
         claim(&mut request, own)?;
     }
     let mut accepted = request.clone();
-    let (id, draft) = request.into_draft()?;
+    let (id, mut draft, contents) = request.into_draft()?;
+    draft.giver = by.tenant().map(str::to_owned);
     let spec = draft.validate(shared.context.config.defaults())?;
     check_callback(&shared.context.config.callback, spec.callback.as_ref())?;
     let plan = capability::plan(&spec, &shared.context.manifest)?;
     let id = id.unwrap_or_else(TaskId::random);
     accepted.task_id = Some(id.to_string());
     let kept = serde_json::to_vec_pretty(&accepted).map_err(|error| Fault::Other(error.to_string()))?;
-    Ok(Submission { new: NewTask { id, spec, plan, created_at: Timestamp::now() }, request: kept })
+    let new = NewTask { id, spec, plan, created_at: Timestamp::now() };
+    Ok((Submission { new, request: kept }, blobs::hold(shared, by, contents).await?))
 }
 
 /// Who may submit may not make the server talk to whomever it reaches.

@@ -3,6 +3,7 @@
 
 mod access;
 mod batch;
+mod blobs;
 mod contract;
 mod document;
 mod list;
@@ -75,6 +76,12 @@ fn config(data_dir: &std::path::Path) -> Config {
             max_bytes: None,
             gc_interval_ms: 1000,
         },
+        files: config::Files {
+            blob_max_bytes: 100,
+            blobs_max_bytes: 1000,
+            collect_max_files: 10,
+            collect_max_bytes: 1000,
+        },
         ledger: config::Ledger { memory_bytes: Some(1 << 30), pids: None, tenants: [("acme".into(), quota)].into() },
         capability: config::Capability {
             default_mode: CapabilityMode::Adaptive,
@@ -96,6 +103,13 @@ fn config(data_dir: &std::path::Path) -> Config {
     }
 }
 
+fn blobs(dir: &std::path::Path, fake: &Fake) -> crate::blobs::Blobs {
+    let readers = fake.readers.clone();
+    let in_use = Box::new(move || readers.blobs_in_use().map_err(std::io::Error::other));
+    let bounds = crate::blobs::Bounds { of_one: 100, of_all: 1000 };
+    crate::blobs::Blobs::open(dir.join("blobs"), bounds, in_use).expect("opens")
+}
+
 fn context(dir: &std::path::Path, fake: &Fake) -> Context {
     Context {
         config: Arc::new(config(dir)),
@@ -104,6 +118,7 @@ fn context(dir: &std::path::Path, fake: &Fake) -> Context {
         manifest: Arc::new(manifest()),
         dispatcher: fake.dispatcher.clone(),
         readers: fake.readers.clone(),
+        blobs: blobs(dir, fake),
         metrics: Arc::new(Metrics::new("test")),
     }
 }
@@ -179,7 +194,8 @@ impl Server {
 impl Answer {
     async fn of(response: poem::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.into_body().into_string().await.expect("text");
+        let bytes = response.into_body().into_vec().await.expect("a body");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(headers.contains_key("x-request-id"), "every answer has an id");
         Self { status, headers, text }
     }

@@ -208,6 +208,7 @@ mod tests {
             at: Timestamp::from_millis(1_700_000_000_000),
             duration_ms: Some(3),
             usage: None,
+            collected: None,
         };
         Record::Exited { task_id: TaskId::parse(id).expect("valid"), launch_id: LaunchId::of_test(1, 2), exit }
     }

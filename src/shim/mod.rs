@@ -3,6 +3,8 @@
 //! journal before it tells anybody. It outlives the server. It knows neither configuration nor database: a
 //! `LaunchRequest` is all it gets.
 
+mod collect;
+mod inputs;
 pub mod journal;
 mod output;
 mod prepare;

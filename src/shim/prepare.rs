@@ -5,14 +5,17 @@ use std::io::{self, PipeWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::Path;
 
+use super::inputs;
 use super::output::Output;
 use super::step::StepError;
 use crate::launcher::protocol::{LaunchRequest, ScriptFile};
 use crate::task::exit::OutputStream;
 
-/// Where the command writes.
+/// What the command reads and where it writes.
 #[derive(Debug)]
 pub struct Streams {
+    /// Absent: `/dev/null`, which the shim has.
+    pub stdin: Option<File>,
     pub stdout: PipeWriter,
     pub stderr: PipeWriter,
 }
@@ -35,18 +38,20 @@ pub fn prepare(request: &LaunchRequest) -> Result<(Streams, [Output; 2]), StepEr
     if let Some(script) = &request.script {
         write_script(script)?;
     }
+    let stdin = request.stdin.as_deref().map(open_stdin).transpose()?;
+    if !request.inputs.is_empty() {
+        inputs::place(&workspace, &request.inputs, request.owner())?;
+    }
     let open = |stream, name, limit| {
         let log = open_log(&request.task_dir, name)?;
         Output::open(stream, log, limit).map_err(|error| StepError::new("pipe", error))
     };
     let (kept_stdout, stdout) = open(OutputStream::Stdout, "stdout.log", request.stdout_log_max_bytes)?;
     let (kept_stderr, stderr) = open(OutputStream::Stderr, "stderr.log", request.stderr_log_max_bytes)?;
-    let streams = Streams { stdout, stderr };
-    if let Some(uid) = request.sandbox.as_ref().and_then(|sandbox| sandbox.uid) {
-        give_to((uid, uid), request, &streams).map_err(StepError::in_sandbox)?;
-    }
-    if let Some(run_as) = &request.run_as {
-        give_to((run_as.uid, run_as.gid), request, &streams)?;
+    let streams = Streams { stdin, stdout, stderr };
+    if let Some(owner) = request.owner() {
+        let given = give_to(owner, request, &streams);
+        given.map_err(|error| if request.sandbox.is_some() { error.in_sandbox() } else { error })?;
     }
     Ok((streams, [kept_stdout, kept_stderr]))
 }
@@ -85,6 +90,10 @@ fn write_script(script: &ScriptFile) -> Result<(), StepError> {
         file.write_all(script.text.as_bytes())
     };
     write().map_err(|error| StepError::new(format_args!("write {}", script.path.display()), error))
+}
+
+fn open_stdin(path: &Path) -> Result<File, StepError> {
+    File::open(path).map_err(|error| StepError::new(format_args!("open {}", path.display()), error))
 }
 
 fn open_log(task_dir: &Path, name: &str) -> Result<File, StepError> {

@@ -83,6 +83,7 @@ pub fn own(
         steps.extend(gates.into_iter().map(Step::JoinCgroup));
         steps.extend([Step::NewSession, Step::OfferAsVictim]);
     }
+    steps.extend(streams.stdin.map(Step::Stdin));
     steps.extend([
         Step::Stdout(streams.stdout),
         Step::Stderr(streams.stderr),
@@ -155,5 +156,5 @@ fn layout<'a>(
 
 fn place(request: &LaunchRequest) -> Place {
     let script = request.script.as_ref().map(|script| script.path.clone());
-    Place { workspace: workspace(request), script }
+    Place { workspace: workspace(request), script, stdin: request.stdin.is_some() }
 }

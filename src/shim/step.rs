@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
@@ -88,6 +89,7 @@ impl StepError {
             at: Timestamp::now(),
             duration_ms: None,
             usage: None,
+            collected: None,
         }
     }
 }
@@ -119,6 +121,7 @@ pub enum Step {
     EnterNetwork(OwnedFd),
     /// Rather this than anything else of the machine's.
     OfferAsVictim,
+    Stdin(File),
     Stdout(PipeWriter),
     Stderr(PipeWriter),
     ChangeDirectory(CString),
@@ -151,6 +154,7 @@ impl Step {
             Self::NewGroup => process::new_group(),
             Self::EnterNetwork(network) => network::enter(network.as_fd()),
             Self::OfferAsVictim => memory::offer_as_victim(OOM_SCORE_ADJ),
+            Self::Stdin(file) => fd::dup2_stdin(file).map_err(io::Error::from),
             Self::Stdout(pipe) => fd::dup2_stdout(pipe).map_err(io::Error::from),
             Self::Stderr(pipe) => fd::dup2_stderr(pipe).map_err(io::Error::from),
             Self::ChangeDirectory(path) => process::chdir(path.as_c_str()).map_err(io::Error::from),
@@ -171,6 +175,7 @@ impl Step {
     pub fn descriptor(&self) -> Option<RawFd> {
         match self {
             Self::Stdout(pipe) | Self::Stderr(pipe) => Some(pipe.as_raw_fd()),
+            Self::Stdin(file) => Some(file.as_raw_fd()),
             Self::JoinCgroup(gate) => Some(gate.fd()),
             Self::EnterNetwork(network) => Some(network.as_raw_fd()),
             Self::ForkCommand(directory) => directory.as_ref().map(|directory| directory.as_fd().as_raw_fd()),
@@ -207,6 +212,7 @@ impl fmt::Display for Step {
             Self::NewGroup => f.write_str("setpgid"),
             Self::EnterNetwork(_) => f.write_str("setns CLONE_NEWNET"),
             Self::OfferAsVictim => write!(f, "set oom_score_adj {OOM_SCORE_ADJ}"),
+            Self::Stdin(_) => f.write_str("dup2 standard input"),
             Self::Stdout(_) => f.write_str("dup2 standard output"),
             Self::Stderr(_) => f.write_str("dup2 standard error"),
             Self::ChangeDirectory(path) => write!(f, "chdir {}", path.to_string_lossy()),

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use super::collect::Collection;
 use super::prepare::prepare;
 use super::recorder::Recorder;
 use super::spawn::{StartRecord, spawn};
@@ -120,8 +121,12 @@ pub fn carry_out(single: &SingleThreaded, shim: &Shim, task: Task<'_>) -> (Told,
     let mut recorder = Recorder::new(request, outbox);
     let mut lock = Some(lock);
     let (exit, remains) = match start(single, shim, request, origin, &mut lock, &mut recorder) {
-        Ok(watch) => match watch.until_the_end(&mut recorder.outbox) {
-            Ok((exit, remains)) => (exit, Some(remains)),
+        Ok((watch, collection)) => match watch.until_the_end(&mut recorder.outbox) {
+            Ok((mut exit, remains)) => {
+                // Of a command that ran.
+                exit.collected = exit.duration_ms.and(collection).and_then(Collection::take).map(Box::new);
+                (exit, Some(remains))
+            }
             // Our own calls fail us. Dying leaves it all to the launcher, which needs none of our state.
             Err(_) => return (Told::Nothing, recorder.outbox),
         },
@@ -145,15 +150,16 @@ pub fn carry_out(single: &SingleThreaded, shim: &Shim, task: Task<'_>) -> (Told,
 fn start<'a>(
     single: &SingleThreaded,
     shim: &'a Shim,
-    request: &LaunchRequest,
+    request: &'a LaunchRequest,
     origin: Origin<'_>,
     lock: &mut Option<OwnedFd>,
     recorder: &mut Recorder,
-) -> Result<Watch<'a>, StepError> {
+) -> Result<(Watch<'a>, Option<Collection<'a>>), StepError> {
     let journal = recorder.open()?.as_raw_fd();
     let (streams, outputs) = prepare(request)?;
     let limit = request.workspace_bytes;
     let workspace = limit.map(|bytes| Workspace::open(&request.task_dir.join("workspace"), bytes)).transpose()?;
+    let collection = Collection::of(request)?;
     // Dropped on every way out of here, and by the watch.
     let cgroup = request.cgroup.as_ref().map(Group::make).transpose()?;
     let entry = cgroup.as_ref().map(Group::entry).transpose()?.unwrap_or_default();
@@ -197,7 +203,7 @@ fn start<'a>(
     };
     *lock = None;
     command.go();
-    Ok(Watch::new(request, running, &shim.signals, command, outputs, cgroup, workspace))
+    Ok((Watch::new(request, running, &shim.signals, command, outputs, cgroup, workspace), collection))
 }
 
 fn detach(name: &CStr) -> io::Result<()> {

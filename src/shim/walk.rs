@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::sys::directory::{Directory, Entry};
+use crate::sys::directory::{Directory, Entry, Kind};
 use crate::sys::identity;
 use crate::task::exit::WorkspaceExcess;
 
@@ -59,7 +59,7 @@ impl Walk {
             if self.bytes > self.limit {
                 return Progress::Over(WorkspaceExcess::TooLarge { bytes: self.bytes });
             }
-            if entry.is_dir
+            if entry.kind == Kind::Directory
                 && let Some(excess) = self.descend(&entry)
             {
                 return Progress::Over(excess);
@@ -173,7 +173,7 @@ mod tests {
         let top = directory::open(dir.path()).expect("there");
         let mut walk = Walk::start(top.as_fd(), u64::MAX, false);
         let seen = walk.levels[0].next().expect("an entry");
-        assert!(seen.is_dir);
+        assert_eq!(seen.kind, Kind::Directory);
         fs::remove_dir(&path).expect("removed");
         assert_eq!((walk.descend(&seen), walk.levels.len()), (None, 1), "it is gone");
         // Beside it, so that no mount and no root is crossed on the way.

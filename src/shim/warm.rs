@@ -1,6 +1,7 @@
 //! A sandbox that is begun before there is a task for it: its pid 1 has performed the steps that are the same for every
 //! task with such a sandbox, and waits on its line for the task. It is given one and no other. It ends with its shim.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -44,6 +45,7 @@ impl Warm {
     pub fn give(self, message: &[u8], streams: Streams, entry: Entry) -> Result<Command, StepError> {
         let Self(mut command) = self;
         let mut descriptors = vec![streams.stdout.as_fd(), streams.stderr.as_fd()];
+        descriptors.extend(streams.stdin.as_ref().map(AsFd::as_fd));
         descriptors.extend(entry.descriptors());
         let given = match command.init() {
             Some(line) => socket::hand_over(line, message, &descriptors),
@@ -87,7 +89,8 @@ fn own_steps(message: &[u8], base: &Base, given: Vec<OwnedFd>) -> Result<(Vec<St
     let (Some(stdout), Some(stderr)) = (given.next(), given.next()) else {
         return Err(failed(io::ErrorKind::UnexpectedEof.into()));
     };
-    let streams = Streams { stdout: stdout.into(), stderr: stderr.into() };
+    let stdin = request.stdin.as_ref().and_then(|_| given.next()).map(File::from);
+    let streams = Streams { stdin, stdout: stdout.into(), stderr: stderr.into() };
     let entry = request.cgroup.as_ref().map(|spec| Entry::handed_over(spec, given)).unwrap_or_default();
     let steps = sequence::own(&request, Some(base.layout()), streams, entry.gates, entry.directory)?;
     Ok((steps, request.sandbox.and_then(|sandbox| sandbox.init_uid)))

@@ -307,6 +307,7 @@ impl<'a> Watch<'a> {
             at,
             duration_ms: ran.then_some(duration_ms),
             usage: ran.then(|| usage(self.used, facts)),
+            collected: None,
         };
         Ok((exit, Remains { _cgroup: self.cgroup, _mounts: self.command.mounts }))
     }

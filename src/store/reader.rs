@@ -1,5 +1,6 @@
 //! Readers: each on a connection of its own, so that a read never waits for the writer or for another read.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -82,6 +83,22 @@ impl Readers {
             " FROM tasks WHERE status IN ('accepted', 'running') AND json_extract(spec, '$.control.tenant') = ?1 ORDER BY seq"
         );
         self.with(|connection| row::live_tasks(connection, SQL, [tenant]))
+    }
+
+    /// The blobs that tasks name that have not ended.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn blobs_in_use(&self) -> Result<HashSet<String>, StoreError> {
+        // A variable or a label of one of these names may be among them: it is the name of no blob.
+        const SQL: &str = "SELECT e.atom FROM tasks t, json_tree(t.spec) e
+            WHERE t.finished_at IS NULL AND e.key IN ('stdin', 'blob') AND e.type = 'text'";
+        let failed = failed("read which blobs are in use");
+        self.with(|connection| {
+            let mut statement = connection.prepare(SQL).map_err(&failed)?;
+            let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
+            names.collect::<Result<_, _>>().map_err(&failed)
+        })
     }
 
     pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -1,13 +1,15 @@
 //! Directories of a tree that somebody else may be changing: each is reached from its parent by one name, never through
 //! a symbolic link and never into another mount. `.` and `..` are left out.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::io::Errno;
 
 const BY_NAME: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const TO_READ: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -30,11 +32,25 @@ pub struct Directory {
     lent: Option<Mode>,
 }
 
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Directory,
+    File,
+    /// A link, a pipe, a socket or a device.
+    Other,
+}
+
 /// What lies in a directory.
 #[derive(Debug)]
 pub struct Entry {
     pub name: CString,
-    pub is_dir: bool,
+    pub kind: Kind,
+    /// In bytes.
+    pub length: u64,
+    /// Milliseconds since 1970.
+    pub modified_ms: i64,
+    pub owner: u32,
     /// Allocated, whatever its length.
     pub bytes: u64,
     /// Device and inode of a file that has other names, too.
@@ -85,15 +101,70 @@ impl Directory {
             if stat.st_dev != self.device {
                 continue;
             }
-            let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let kind = match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => Kind::Directory,
+                FileType::RegularFile => Kind::File,
+                _ => Kind::Other,
+            };
             return Some(Entry {
                 name: name.to_owned(),
-                is_dir,
+                kind,
+                length: u64::try_from(stat.st_size).unwrap_or(0),
+                modified_ms: stat.st_mtime.saturating_mul(1000).saturating_add(stat.st_mtime_nsec as i64 / 1_000_000),
+                owner: stat.st_uid,
                 bytes: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
-                linked: (!is_dir && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino)),
+                linked: (kind != Kind::Directory && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino)),
             });
         }
     }
+}
+
+/// A directory of this name below `above`, made if there is none, as an [`open`] handle; and whether it was made.
+///
+/// # Errors
+/// As mkdirat(2); `ENOTDIR` or `ELOOP` for something else of this name.
+pub fn make(above: BorrowedFd<'_>, name: &OsStr) -> io::Result<(OwnedFd, bool)> {
+    let is_new = match fs::mkdirat(above, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(error) => return Err(error.into()),
+    };
+    Ok((fs::openat(above, name, BY_NAME, Mode::empty())?, is_new))
+}
+
+/// A new file of this name, open for writing, in the place of what is there.
+///
+/// # Errors
+/// As openat(2); `EISDIR` for a directory of this name.
+pub fn new_file(above: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+    match fs::unlinkat(above, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(above, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Makes a directory that of this user and group, by its [`open`] handle.
+///
+/// # Errors
+/// As chown(2).
+pub fn give(handle: BorrowedFd<'_>, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    Ok(fs::chownat(handle, c"", uid, gid, AtFlags::EMPTY_PATH)?)
+}
+
+/// Makes a file that of this user and group, with this mode.
+///
+/// # Errors
+/// As fchown(2) and fchmod(2).
+pub fn hand_over(file: &File, owner: Option<(u32, u32)>, mode: u32) -> io::Result<()> {
+    if let Some((uid, gid)) = owner {
+        fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    // Behind the change of owner, and whatever the umask.
+    Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
 impl Drop for Directory {

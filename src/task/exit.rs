@@ -30,6 +30,61 @@ pub struct Exit {
     pub duration_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What was found of the files that are to be collected; absent where none are, or the shim did not get that far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Box<Collected>>,
+}
+
+/// What was found of the files that a task is to leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    pub files: u64,
+    /// All of them together.
+    pub bytes: u64,
+    /// How many were left out.
+    #[serde(default)]
+    pub left_out_files: u64,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that was not collected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Relative to `workspace/`.
+    pub path: String,
+    pub reason: WhyLeftOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyLeftOut {
+    /// There are as many files as are collected.
+    TooMany,
+    /// With it there would be more bytes than are collected.
+    TooLarge,
+    /// A link, a pipe, a socket or a device.
+    NoFile,
+    /// It is another user's.
+    NotItsOwn,
+    /// Its name is not UTF-8.
+    NoText,
+    /// A directory, below more others than are looked into.
+    TooDeep,
+    /// A directory that cannot be read, or a mount.
+    Unreadable,
+    /// The list of what was found could not be written, for this reason.
+    ListNotWritten,
+}
+
+/// A line of the list of what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundFile {
+    /// Relative to `workspace/`.
+    pub path: String,
+    pub size: u64,
+    pub modified_at: Timestamp,
 }
 
 /// What was found in a workspace.

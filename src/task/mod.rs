@@ -1,6 +1,7 @@
 //! What a task is: its id, its valid specification, its plan, and the one state machine that moves it.
 //! This room imports nothing of ours, performs nothing and knows no storage, no wire format and no process.
 
+pub mod blob;
 pub mod callback;
 pub mod event;
 pub mod exit;

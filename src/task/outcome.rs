@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, ExitStatus, OutputFault, OutputStream, Usage, WorkspaceExcess};
+use super::exit::{Collected, Exit, ExitStatus, OutputFault, OutputStream, Usage, WorkspaceExcess};
 use super::spec::Limits;
 use super::timestamp::Timestamp;
 
@@ -21,6 +21,8 @@ pub struct Outcome {
     pub duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Box<Collected>>,
     pub finished_at: Timestamp,
 }
 
@@ -102,6 +104,7 @@ impl Outcome {
             exit_signal: None,
             duration_ms: None,
             usage: None,
+            collected: None,
             finished_at: now,
         }
     }
@@ -128,6 +131,7 @@ impl Outcome {
             exit_signal,
             duration_ms: exit.duration_ms,
             usage: exit.usage.clone(),
+            collected: exit.collected.clone(),
             finished_at: exit.at,
         }
     }
@@ -314,6 +318,7 @@ mod tests {
             at: Timestamp::from_millis(1),
             duration_ms: Some(5),
             usage: None,
+            collected: None,
         }
     }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use super::exit::OutputStream;
 use super::id::TaskId;
 
+/// The name of the list of what was collected.
+pub const FILES: &str = "files.jsonl";
+
 /// The paths of one task; absolute, whether or not anything is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskPaths {
@@ -24,6 +27,12 @@ impl TaskPaths {
         &self.task_dir
     }
 
+    /// The directory of the blobs, which are no task's.
+    #[must_use]
+    pub fn blobs(data_dir: &Path) -> PathBuf {
+        data_dir.join("blobs")
+    }
+
     /// The directory in which the command starts, or below which it starts.
     #[must_use]
     pub fn workspace(&self) -> PathBuf {
@@ -40,6 +49,12 @@ impl TaskPaths {
     #[must_use]
     pub fn result(&self) -> PathBuf {
         self.task_dir.join("result.json")
+    }
+
+    /// The list of the files that were collected, a line of JSON for each.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.task_dir.join(FILES)
     }
 
     #[must_use]

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
+use super::blob::{BlobId, Digest};
 use super::callback::{Callback, DraftCallback};
 use super::validate::DEFAULT_LOG_MAX_BYTES;
 pub use super::validate::InvalidField;
@@ -33,6 +34,11 @@ impl Deref for TaskSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     pub execution: Execution,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputFile>,
+    /// Globs of the files in `workspace/` that are kept track of at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collect: Vec<String>,
     pub limits: Limits,
     pub sandbox: Sandbox,
     pub capability_mode: CapabilityMode,
@@ -48,7 +54,17 @@ impl Spec {
     /// its labels and its metadata.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {
-        let Self { execution, limits: _, sandbox: _, capability_mode: _, control, callback: _, metadata } = self;
+        let Self {
+            execution,
+            inputs: _,
+            collect: _,
+            limits: _,
+            sandbox: _,
+            capability_mode: _,
+            control,
+            callback: _,
+            metadata,
+        } = self;
         let run = match &execution.action {
             Action::Command { program } => program,
             Action::Script { script, interpreter: _ } => script,
@@ -66,6 +82,19 @@ pub struct Execution {
     pub args: Vec<String>,
     /// Added to (and overriding) what the task gets of the server's environment.
     pub env: BTreeMap<String, String>,
+    /// What standard input holds; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<BlobId>,
+}
+
+/// A file that is put into the workspace before the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Relative to `workspace/`: names alone, none of them `.` or `..`.
+    pub path: String,
+    pub blob: BlobId,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,6 +276,11 @@ pub struct Draft {
     pub script: Option<String>,
     pub interpreter: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
+    pub stdin: Option<Digest>,
+    pub inputs: Vec<DraftInput>,
+    pub collect: Vec<String>,
+    /// Among whose blobs the contents are: the tenant of the token that the request came with.
+    pub giver: Option<String>,
     pub wall_time_ms: Option<u64>,
     pub cpu_time_sec: Option<u64>,
     pub memory_bytes: Option<u64>,
@@ -275,6 +309,14 @@ pub struct Draft {
     pub labels: Option<BTreeMap<String, String>>,
     pub callback: Option<DraftCallback>,
     pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DraftInput {
+    pub path: String,
+    pub digest: Digest,
+    /// In octal.
+    pub mode: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -76,5 +76,6 @@ pub fn exit(code: i32) -> Exit {
         at: at(1200),
         duration_ms: Some(100),
         usage: None,
+        collected: None,
     }
 }

@@ -1,10 +1,13 @@
 //! The only way from a draft to a valid specification. Every refusal names the field by its JSON path,
 //! says what is wrong with the value and what is allowed (see `docs/api.md`, Submit).
 
+pub mod files;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path};
 
+use super::blob::BlobId;
 use super::callback::DraftCallback;
 use super::spec::{
     Action, ControlContext, Defaults, Draft, DraftKind, DraftNamespaces, Execution, Limits, Namespaces, Network,
@@ -72,6 +75,10 @@ impl Draft {
             script,
             interpreter,
             env,
+            stdin,
+            inputs,
+            collect,
+            giver,
             wall_time_ms,
             cpu_time_sec,
             memory_bytes,
@@ -105,7 +112,8 @@ impl Draft {
             DraftKind::Command => command(program, script.as_deref(), interpreter.as_deref())?,
             DraftKind::Script => script_action(program.as_deref(), script, interpreter)?,
         };
-        let execution = Execution { action, args: texts("execution.args", args)?, env: env_map(env)? };
+        let stdin = stdin.map(|digest| BlobId::new(digest, giver.as_deref()));
+        let execution = Execution { action, args: texts("execution.args", args)?, env: env_map(env)?, stdin };
         let shown = |path, value| Ok(within(path, value, &SHOWN_BYTES)?.unwrap_or(DEFAULT_STREAM_MAX_BYTES));
         let kept = |path, value| Ok(positive(path, value)?.unwrap_or(defaults.log_max_bytes));
         let limits = Limits {
@@ -141,6 +149,8 @@ impl Draft {
         };
         Ok(TaskSpec::from_valid(Spec {
             execution,
+            inputs: files::inputs(inputs, giver.as_deref())?,
+            collect: files::collect(collect)?,
             limits,
             sandbox,
             capability_mode: capability_mode.unwrap_or(defaults.capability_mode),

@@ -8,6 +8,7 @@ mod cli;
 mod concurrency;
 mod container;
 mod delegation;
+mod files;
 mod formats;
 mod ledger;
 mod lifecycle;

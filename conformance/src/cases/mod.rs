@@ -7,8 +7,10 @@ mod command;
 mod disk;
 mod document;
 mod events;
+mod files;
 mod generated;
 mod health;
+mod input;
 mod kill;
 mod limits;
 mod list;
@@ -49,8 +51,10 @@ pub fn all() -> Vec<&'static Case> {
         callback::CASES,
         command::CASES,
         script::CASES,
+        input::CASES,
         output::CASES,
         raw::CASES,
+        files::CASES,
         stream::CASES,
         outcomes::CASES,
         status::CASES,

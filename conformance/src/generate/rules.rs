@@ -1,6 +1,7 @@
 //! What the reference says of a submission and no schema can: which fields go together, which keys are allowed, how
 //! little a command can do with; and that no generated command does anything but end.
 
+use proptest::collection::vec;
 use proptest::prelude::{Arbitrary, BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -42,12 +43,38 @@ pub fn instead(path: &str) -> Option<BoxedStrategy<Value>> {
         "limits.file_size_bytes" | "limits.workspace_bytes" => between(MIB, MOST),
         "limits.stdout_log_max_bytes" | "limits.stderr_log_max_bytes" => between(MIB, MOST),
         "limits.open_files" => between(64, 1 << 20),
+        // What a blob is named by is nothing that can be made up.
+        "execution.stdin" => content().boxed(),
+        "inputs" => vec(content(), 0..4).prop_map(|contents| files(contents).into()).boxed(),
+        "collect[]" => select(vec!["out/**", "*", "**/*.log", "{a,b}/?"]).prop_map(Value::from).boxed(),
         // A name and a path have a longest length on a file system.
         "sandbox.workspace_subdir" => {
             "(\\./)?(\\.?[^/.\0][^/\0]{0,8}/){0,2}\\.{0,3}[^/.\0][^/\0]{0,8}".prop_map(Value::from).boxed()
         }
         _ => return None,
     })
+}
+
+/// Whether the reference asks for exactly one of this field and others beside it.
+#[must_use]
+pub fn is_one_of_several(field: &str) -> bool {
+    let (object, name) = field.rsplit_once('.').unwrap_or_default();
+    ["execution.stdin", "inputs[0]"].contains(&object) && ["text", "base64", "blob"].contains(&name)
+}
+
+fn content() -> impl Strategy<Value = Value> {
+    let text = any::<String>().prop_map(|text| json!({"text": text}));
+    let base64 = "([A-Za-z0-9+/]{4}){0,8}".prop_map(|bytes| json!({"base64": bytes}));
+    prop_oneof![text, base64]
+}
+
+/// Each at a place of its own.
+fn files(contents: Vec<Value>) -> Vec<Value> {
+    let place = |(index, mut content): (usize, Value)| {
+        content["path"] = json!(format!("given/{index}/file"));
+        content
+    };
+    contents.into_iter().enumerate().map(place).collect()
 }
 
 /// The keys of the map at `path`.
@@ -165,6 +192,15 @@ pub fn broken(request: &Value) -> Vec<(String, Value)> {
         let sandbox = json!({"network": network, "namespaces": {"net": net}});
         all.push(("sandbox.network".to_owned(), with("sandbox", sandbox)));
     }
+    for stdin in [json!({}), json!({"text": "a", "base64": "YQ=="}), json!({"text": null})] {
+        all.push(("execution.stdin".to_owned(), with("execution.stdin", stdin)));
+    }
+    for (first, second) in [("a", "a"), ("a", "a/b"), ("a/b", "a")] {
+        let inputs = json!([{"path": first, "text": ""}, {"path": second, "text": ""}]);
+        all.push(("inputs[1].path".to_owned(), with("inputs", inputs)));
+    }
+    let unknown = json!([{"path": "a", "blob": "0".repeat(64)}]);
+    all.push(("inputs[0].blob".to_owned(), with("inputs", unknown)));
     all.push(("sandbox.chroot".to_owned(), with("sandbox", json!({"chroot": true, "rootfs": "/srv/root"}))));
     for rootfs in [json!(null), json!(""), json!(" \t")] {
         let sandbox = json!({"chroot": true, "profile": "linux_sandbox", "rootfs": rootfs});

@@ -5,7 +5,10 @@ use std::path::Path;
 use poem_openapi::types::Example;
 use serde_json::json;
 
-use super::{Artifacts, FailureCode, Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse};
+use super::{
+    Artifacts, CollectedFiles, FailureCode, Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus,
+    TaskStatusResponse,
+};
 use crate::api::callback::CallbackStatus;
 use crate::api::plan::ExecutionPlan;
 use crate::task::spec::Action;
@@ -34,6 +37,7 @@ impl Example for TaskStatusResponse {
             stdout_truncated: false,
             stderr_truncated: false,
             error: Some(RuntimeErrorInfo::example()),
+            collected: Some(CollectedFiles::example()),
             usage: Some(ResourceUsage::example()),
             execution_plan: ExecutionPlan::example(),
             reservation: Some(Reservation::example()),

@@ -1,8 +1,9 @@
 //! One example of each type, for the document.
 
 use super::{
-    BTreeMap, CapabilityMode, ControlContext, Example, ExecutionKind, ExecutionSpec, NamespaceConfig, ResourceLimits,
-    SandboxNetwork, SandboxPolicy, SandboxProfile, SubmitTaskRequest, SubmitTaskResponse, TaskPolicy,
+    BTreeMap, CapabilityMode, ControlContext, Example, ExecutionKind, ExecutionSpec, InputSpec, NamespaceConfig,
+    ResourceLimits, SandboxNetwork, SandboxPolicy, SandboxProfile, StdinSpec, SubmitTaskRequest, SubmitTaskResponse,
+    TaskPolicy,
 };
 use crate::api::status::TaskStatus;
 
@@ -15,6 +16,8 @@ impl Example for SubmitTaskRequest {
         Self {
             task_id: Some("build-42".into()),
             execution: ExecutionSpec::example(),
+            inputs: Some(vec![InputSpec::example()]),
+            collect: Some(vec!["out/**".into()]),
             limits: Some(ResourceLimits::example()),
             sandbox: Some(SandboxPolicy { chroot: None, rootfs: None, ..SandboxPolicy::example() }),
             policy: Some(TaskPolicy::example()),
@@ -35,6 +38,7 @@ impl Example for ExecutionSpec {
             script: None,
             interpreter: None,
             env: map("CI", "true"),
+            stdin: Some(StdinSpec::example()),
         }
     }
 }

@@ -7,20 +7,24 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 10] = [
+const REQUESTS: [&str; 12] = [
     "SubmitBatchRequest",
     "DrainRequest",
     "KillRequest",
     "SubmitTaskRequest",
     "ExecutionSpec",
+    "StdinSpec",
+    "InputSpec",
     "ResourceLimits",
     "SandboxPolicy",
     "NamespaceConfig",
     "TaskPolicy",
     "ControlContext",
 ];
+/// The SHA-256 of `abc`.
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const NAMES: [&str; 4] = ["control_plane_mode", "tenant", "owner", "expected_runtime_profile"];
-const METHODS: [&str; 3] = ["get", "post", "delete"];
+const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 pub(super) fn correct(document: &mut Value) {
     whole_numbers(document);
@@ -235,6 +239,19 @@ fn special_fields(schemas: &mut Value) {
     schemas["SubmitBatchRequest"]["properties"]["atomic"]["default"] = json!(false);
     schemas["KillRequest"]["properties"]["signal"]["default"] = json!("SIGTERM");
     schemas["DrainRequest"]["properties"]["waiting"]["default"] = json!("keep");
+    for object in ["StdinSpec", "InputSpec"] {
+        let content = &mut schemas[object]["properties"];
+        // The one text that may hold NUL.
+        remove(&mut content["text"], "pattern");
+        content["base64"]["pattern"] = json!(texts::BASE64);
+        content["blob"]["pattern"] = json!(texts::SHA256);
+        content["base64"]["example"] = json!("AP8K");
+        content["blob"]["example"] = json!(ABC);
+    }
+    let input = &mut schemas["InputSpec"]["properties"];
+    input["path"]["pattern"] = json!(texts::NAMES);
+    input["mode"]["pattern"] = json!(texts::MODE);
+    input["mode"]["default"] = json!("0644");
     let limits = &mut schemas["ResourceLimits"]["properties"];
     limits["wall_time_ms"]["default"] = json!(DEFAULT_WALL_TIME_MS);
     limits["stdout_max_bytes"]["default"] = json!(DEFAULT_STREAM_MAX_BYTES);
@@ -351,6 +368,10 @@ fn operation(operation: &mut Value) {
 fn more_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str)] {
     match (id, status) {
         ("submit_task" | "submit_batch", "200") => &[("Idempotent-Replayed", "Replayed")],
+        ("get_blob" | "get_task_file", "200") => &[("Accept-Ranges", "AcceptRanges"), ("ETag", "ETag")],
+        ("get_blob" | "get_task_file", "206") => {
+            &[("Accept-Ranges", "AcceptRanges"), ("ETag", "ETag"), ("Content-Range", "ContentRange")]
+        }
         ("get_task_stdout" | "get_task_stderr", "200") => {
             &[("Accept-Ranges", "AcceptRanges"), ("ETag", "ETag"), ("x-execgo-offset", "Offset")]
         }
@@ -360,7 +381,9 @@ fn more_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str
             ("x-execgo-offset", "Offset"),
             ("Content-Range", "ContentRange"),
         ],
-        ("get_task_stdout" | "get_task_stderr", "416") => &[("Content-Range", "ContentRange")],
+        ("get_task_stdout" | "get_task_stderr" | "get_blob" | "get_task_file", "416") => {
+            &[("Content-Range", "ContentRange")]
+        }
         _ => &[],
     }
 }
@@ -371,6 +394,11 @@ fn parameter(parameter: &mut Value) {
             parameter["schema"]["pattern"] = json!(texts::TASK_ID);
             parameter["example"] = json!("build-42");
         }
+        Some("sha256") => {
+            parameter["schema"]["pattern"] = json!(texts::SHA256);
+            parameter["example"] = json!(ABC);
+        }
+        Some("path") => parameter["example"] = json!("out/report.html"),
         Some("wait_ms") => {
             parameter["schema"]["default"] = json!(0);
             parameter["example"] = json!(1000);

@@ -19,6 +19,9 @@ const NOT_OWNER: Failure = (
      of another web page.",
 );
 const NO_TASK: Failure = ("404", "There is no such task.");
+const NO_FILE: Failure = ("404", "There is no such task, or it has left no such file.");
+const NOT_ENDED: Failure = ("409", "The task has not ended; `details` has its `task_id` and `status`.");
+const NO_BLOB: Failure = ("404", "There is no such blob.");
 const CONFLICT: Failure = (
     "409",
     "A task with that `task_id` exists, and `details` has its `task_id` and `status`; or the `Idempotency-Key` is that of \
@@ -26,8 +29,16 @@ const CONFLICT: Failure = (
 );
 const TOO_LARGE: Failure = ("413", "The body is larger than this server accepts.");
 const NO_JSON: Failure = ("415", "The body is not declared as `application/json`.");
-const QUEUE_FULL: Failure =
-    ("429", "The queue is full, or the token has a rate and this is more; try again after `Retry-After` seconds.");
+const QUEUE_FULL: Failure = (
+    "429",
+    "The queue is full, there is no room for what the task is given, or the token has a rate and this is more; try \
+      again after `Retry-After` seconds.",
+);
+const NO_ROOM: Failure = (
+    "429",
+    "The blobs that tasks need leave no room, or the token has a rate and this is more; try again after `Retry-After` \
+     seconds.",
+);
 const TOO_OFTEN: Failure = ("429", "The token has a rate, and this is more; try again after `Retry-After` seconds.");
 const BEHIND_THE_END: Failure =
     ("416", "The range begins behind the end; `Content-Range` and `details` say how much there is.");
@@ -50,6 +61,14 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "get_task_stdout" | "get_task_stderr" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, BEHIND_THE_END, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }
+        "get_task_files" | "get_task_archive" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, NOT_ENDED, TOO_OFTEN, INTERNAL, UNAVAILABLE]
+        }
+        "get_task_file" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, NO_FILE, NOT_ENDED, BEHIND_THE_END, TOO_OFTEN, INTERNAL, UNAVAILABLE]
+        }
+        "put_blob" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_LARGE, NO_ROOM, INTERNAL],
+        "get_blob" => &[INVALID, NO_TOKEN, FROM_TASK, NO_BLOB, BEHIND_THE_END, TOO_OFTEN, INTERNAL],
         "kill_task" => &[INVALID, NO_TOKEN, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => {
             &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL]

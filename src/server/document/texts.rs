@@ -19,3 +19,14 @@ pub(in crate::server) const INSIDE: &str = concat!(
     "^((\\.|[^/.\\u0000][^/\\u0000]*|\\.[^/.\\u0000][^/\\u0000]*|\\.\\.[^/\\u0000]+)",
     "(/(\\.?|[^/.\\u0000][^/\\u0000]*|\\.[^/.\\u0000][^/\\u0000]*|\\.\\.[^/\\u0000]+))*)?$"
 );
+/// Names joined by `/`, none of them empty, `.` or `..`.
+pub(in crate::server) const NAMES: &str = concat!(
+    "^([^/.\\u0000][^/\\u0000]*|\\.[^/.\\u0000][^/\\u0000]*|\\.\\.[^/\\u0000]+)",
+    "(/([^/.\\u0000][^/\\u0000]*|\\.[^/.\\u0000][^/\\u0000]*|\\.\\.[^/\\u0000]+))*$"
+);
+/// Permission bits.
+pub(in crate::server) const MODE: &str = "^0?[0-7]{3}$";
+pub(in crate::server) const SHA256: &str = "^[0-9a-f]{64}$";
+/// With its padding, and no bits that stand for nothing.
+pub(in crate::server) const BASE64: &str =
+    "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";

@@ -74,7 +74,7 @@ proptest! {
             "metadata": {"key": text},
         });
         let request: SubmitTaskRequest = parse(request.to_string().as_bytes()).expect("parses");
-        let (_, draft) = request.into_draft().expect("an id");
+        let (_, draft, _) = request.into_draft().expect("an id");
         prop_assert_eq!(draft.validate(DEFAULTS).map(drop), Ok(()));
     }
 }

@@ -7,6 +7,8 @@ use serde_json::json;
 use ureq::http::Method;
 
 use crate::case::{Context, Faults, NotPassed, Outcome, sh};
+use crate::cases::files::collecting;
+use crate::cases::input::put;
 use crate::client::Call;
 
 /// Ours to answer, and nobody's to ask for: a full queue, a fault of the runtime, its shutdown.
@@ -46,7 +48,7 @@ fn all_seen(context: &Context, seen: &BTreeSet<(String, String)>) -> Outcome {
             let excused = NOT_ON_DEMAND.contains(&status)
                 || status == FORBIDDEN && operation.id != "kill_task"
                 || status == UNAUTHENTICATED && !context.client.has_token()
-                || status == "413" && large;
+                || status == "413" && (large || operation.id == "put_blob");
             let unseen = !excused && !seen.contains(&(operation.id.clone(), status.to_owned()));
             if unseen {
                 let reason = format!("the suite does not know how to see {status} of {}", operation.id);
@@ -78,6 +80,7 @@ fn occasions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPas
     all.push(("list_tasks", 400, get("/api/v1/tasks?limit=some")));
     all.extend(submissions(context)?);
     all.extend(readings(context)?);
+    all.extend(blobs(context)?);
     all.extend(kills(context)?);
     if context.client.has_token() {
         let once: BTreeMap<_, _> = all.iter().map(|(operation, _, call)| (*operation, call.clone())).collect();
@@ -122,6 +125,31 @@ fn submissions(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotP
     Ok(all)
 }
 
+fn blobs(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    // Another one each time: the text, and what its name is, as the runtime itself says.
+    let text = context.fresh_id();
+    let wrong = context.client.send(put(ABC, text.as_bytes()))?;
+    let sha256 = wrong.message().rsplit(' ').next().unwrap_or_default().to_owned();
+    let get = |sha256: &str| Call::new(Method::GET, &format!("/api/v1/blobs/{sha256}"));
+    let mut all = vec![
+        ("put_blob", 201, put(&sha256, text.as_bytes())),
+        ("put_blob", 200, put(&sha256, text.as_bytes())),
+        ("put_blob", 400, put("abc", b"abc")),
+        ("get_blob", 200, get(&sha256)),
+        ("get_blob", 206, get(&sha256).header("range", "bytes=0-0")),
+        ("get_blob", 400, get("abc")),
+        ("get_blob", 404, get(&"0".repeat(64))),
+        ("get_blob", 416, get(&sha256).header("range", "bytes=1000-")),
+    ];
+    let config = context.client.get("/api/v1/runtime/config")?;
+    // Refused for what it says of its length; nothing of it need be sent.
+    if let Some(most) = config.body["blob_max_bytes"].as_u64().filter(|most| *most <= MAX_BODY_BYTES) {
+        all.push(("put_blob", 413, put(&sha256, &vec![0; usize::try_from(most).unwrap_or_default() + 1])));
+    }
+    Ok(all)
+}
+
 fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
     let get = |path: String| Call::new(Method::GET, &path);
     let mut all = Vec::new();
@@ -136,6 +164,8 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         context.ended(id)?;
         all.push(("get_task", 200, get(format!("/api/v1/tasks/{id}"))));
         all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
+        all.push(("get_task_files", 200, get(format!("/api/v1/tasks/{id}/files"))));
+        all.push(("get_task_archive", 200, get(format!("/api/v1/tasks/{id}/files.tar.zst"))));
         all.extend(outputs(id));
         let stream = get(format!("/api/v1/tasks/{id}/stream"));
         all.push(("stream_task", 200, stream.clone()));
@@ -155,8 +185,30 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         ("stream_task", 400, get(format!("/api/v1/tasks/{id}/stream")).header("last-event-id", "none")),
         ("stream_task", 404, get(format!("/api/v1/tasks/{stranger}/stream"))),
     ]);
+    all.extend(files(context, id, &stranger)?);
     let part = |stream: &str| get(format!("/api/v1/tasks/{}/{stream}", ended[1])).header("range", "bytes=1-2");
     all.extend([("get_task_stdout", 206, part("stdout")), ("get_task_stderr", 206, part("stderr"))]);
+    Ok(all)
+}
+
+fn files(context: &Context, ended: &str, stranger: &str) -> Result<Vec<(&'static str, u16, Call)>, NotPassed> {
+    let get = |id: &str, path: &str| Call::new(Method::GET, &format!("/api/v1/tasks/{id}/{path}"));
+    let live = context.submit(&sh("sleep 600"))?;
+    let left = context.submit(&collecting("printf abc >file; mkfifo pipe", &["*"]))?;
+    context.ended(&left)?;
+    let mut all = vec![
+        ("get_task", 200, Call::new(Method::GET, &format!("/api/v1/tasks/{left}"))),
+        ("get_task_file", 200, get(&left, "files/file")),
+        ("get_task_file", 206, get(&left, "files/file").header("range", "bytes=1-1")),
+        ("get_task_file", 416, get(&left, "files/file").header("range", "bytes=9-")),
+    ];
+    for (operation, path) in
+        [("get_task_files", "files"), ("get_task_file", "files/file"), ("get_task_archive", "files.tar.zst")]
+    {
+        all.push((operation, 400, get(ended, &format!("{path}?no_such_parameter=1"))));
+        all.push((operation, 404, get(stranger, path)));
+        all.push((operation, 409, get(&live, path)));
+    }
     Ok(all)
 }
 

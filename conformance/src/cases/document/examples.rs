@@ -80,6 +80,10 @@ fn followed_up(context: &Context, document: &Document, id: &str, owner: Option<&
         let call = Call::new(operation.method.clone(), &path);
         let call = call_owner.iter().fold(call, |call, owner| call.header("x-execgo-owner", owner));
         let answer = context.client.send(call)?;
+        // A task that has not ended has left nothing yet.
+        if answer.status == 409 {
+            continue;
+        }
         answer.expect_status(200, &format!("the examples of {}'s parameters work", operation.id))?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::faults::mutation::{Mutation, answer, failure, remove, replace, request, status};
+use crate::faults::mutation::{Mutation, accept_if, answer, failure, remove, replace, request, status};
 use crate::faults::proxy::Passing;
 
 pub const FAULTS: &[Mutation] = &[
@@ -34,6 +34,44 @@ pub const FAULTS: &[Mutation] = &[
     request("a short grace is a long one", "kill.grace.own", |it| kill_with_grace(it, 600_000)),
     request("a grace that runs stays as it is", "kill.grace.shorter", |it| kill_with_grace(it, 600_000)),
     request("a longer grace counts from the start", "kill.grace.longer", |it| kill_with_grace(it, 3_600_000)),
+    request("nothing is collected", "files.list", |it| {
+        it.json(|body| remove(body, "collect"));
+    }),
+    answer("files of a task that runs are none", "files.before-the-end", |it, _| {
+        if it.path.ends_with("/files") && it.status == 409 {
+            it.status = 200;
+            it.body = json!({"files": []}).to_string().into_bytes();
+        }
+    }),
+    answer("what a link leads to is given", "files.links", |it, _| {
+        if it.path.contains("/files/") && it.status == 404 {
+            it.status = 200;
+            it.body = b"root:x:0:0".to_vec();
+        }
+    }),
+    answer("an archive is not compressed", "files.archive", |it, _| {
+        if it.path.ends_with("/files.tar.zst") {
+            it.body = vec![0; 1024];
+        }
+    }),
+    request("standard input is lost", "input.stdin.text", |it| {
+        it.json(|body| remove(&mut body["execution"], "stdin"));
+    }),
+    request("all files get the same mode", "input.files.mode", |it| {
+        it.json(|body| {
+            for input in body["inputs"].as_array_mut().into_iter().flatten() {
+                replace(input, "mode", json!("0755"));
+            }
+        });
+    }),
+    answer("a file that cannot be is accepted", "input.files.refused", |it, _| {
+        accept_if(it, |sent| !sent["inputs"].is_null());
+    }),
+    answer("a blob with another digest is taken", "input.blob.wrong-digest", |it, _| {
+        if it.path.starts_with("/api/v1/blobs/") && it.status == 400 {
+            it.status = 201;
+        }
+    }),
     request("a kill is lost", "kill.running", |it| {
         if it.path.ends_with("/kill") {
             it.method = "GET".parse().expect("a method");
