@@ -87,7 +87,11 @@ impl Walk<'_> {
             }
             _ => {
                 self.others(&[json!("text"), json!([]), json!(5), json!(true)]);
-                self.object(schema);
+                // One that is not there has not what it requires either, so nothing in it would be valid.
+                let requires = schema["required"].as_array().is_some_and(|required| !required.is_empty());
+                if !requires || at(self.base, &self.path).is_some() {
+                    self.object(schema);
+                }
             }
         }
     }

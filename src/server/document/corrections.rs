@@ -7,7 +7,8 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 13] = [
+    "CallbackRequest",
     "SubmitBatchRequest",
     "DrainRequest",
     "KillRequest",
@@ -236,6 +237,8 @@ fn details(schema: &mut Value) {
 
 fn special_fields(schemas: &mut Value) {
     schemas["SubmitTaskRequest"]["properties"]["task_id"]["pattern"] = json!(texts::TASK_ID);
+    // It has a required field, and is itself an optional one.
+    schemas["CallbackRequest"]["nullable"] = json!(true);
     schemas["SubmitBatchRequest"]["properties"]["atomic"]["default"] = json!(false);
     schemas["KillRequest"]["properties"]["signal"]["default"] = json!("SIGTERM");
     schemas["DrainRequest"]["properties"]["waiting"]["default"] = json!("keep");
