@@ -201,7 +201,7 @@ async fn listen(
     if let Some(secret) = secret {
         let (runtime_id, data_dir) = (runtime_id.clone(), data_dir.path().to_owned());
         let settings = callback::Settings { runtime_id, data_dir, config: config.callback.clone(), secret };
-        callback::start(settings, &readers, &dispatcher).context("cannot start a thread for callbacks")?;
+        callback::start(settings, &kept.readers, &dispatcher).context("cannot start a thread for callbacks")?;
     }
     data_dir.announce(&format!("{scheme}://{address}"))?;
     tracing::info!(%address, runtime_id, data_dir = %data_dir.path().display(), "listening on {scheme}://{address}");
