@@ -213,13 +213,47 @@ impl Client {
             let rule = ANSWERED.to_owned();
             NotPassed::from(Fault { rule, request: call.shown(), response: error.to_string() })
         })?;
+        self.note(&exchange);
+        Ok(exchange)
+    }
+
+    /// Reads server-sent events that need not end, until they are enough or no more come, and hangs up. What is not whole does
+    /// not count.
+    pub fn listen(&self, call: Call, is_enough: impl Fn(&str) -> bool) -> Result<Exchange, NotPassed> {
+        let unanswered = |error: ureq::Error| {
+            NotPassed::from(Fault { rule: ANSWERED.to_owned(), request: call.shown(), response: error.to_string() })
+        };
+        let mut answer = self.answer(&call, self.patience.get()).map_err(unanswered)?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let content_type =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+        let mut body = answer.body_mut().as_reader();
+        while !is_enough(&String::from_utf8_lossy(&bytes)) {
+            match body.read(&mut part) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => bytes.extend_from_slice(&part[..length]),
+            }
+        }
+        if content_type.starts_with("text/event-stream") {
+            let whole = bytes.windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |end| end + 2);
+            bytes.truncate(whole);
+        }
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let exchange = Exchange { call, status, headers, content_type, body, text, bytes };
+        self.note(&exchange);
+        Ok(exchange)
+    }
+
+    /// Holds it against the document.
+    fn note(&self, exchange: &Exchange) {
         if let Some(document) = &self.document {
             let mut undocumented = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);
-            for rule in document.faults(&exchange) {
+            for rule in document.faults(exchange) {
                 undocumented.entry(rule.clone()).or_insert_with(|| exchange.fault(&rule));
             }
         }
-        Ok(exchange)
     }
 
     /// Sends bytes as they are, says that no more will come, and gives back whatever is answered.

@@ -11,6 +11,7 @@ pub mod event;
 pub mod health;
 pub mod inline;
 pub mod kill;
+pub mod kill_many;
 pub mod list;
 pub mod parse;
 pub mod plan;

@@ -7,8 +7,9 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 
+use crate::task::Timestamp;
 use crate::task::kill::GRACE_MS;
 use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES, SHOWN_BYTES};
 
@@ -84,6 +85,11 @@ pub(super) fn shown_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 /// The same for the grace of a kill.
 pub(super) fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     deserializer.deserialize_any(OrNull(LimitVisitor(GRACE_MS)))
+}
+
+/// A time with its zone, `Z`.
+pub(super) fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    deserializer.deserialize_any(OrNull(TimeVisitor))
 }
 
 pub(super) fn word<'de, D: Deserializer<'de>, T: Words>(deserializer: D) -> Result<T, D::Error> {
@@ -216,6 +222,21 @@ impl Visitor<'_> for LimitVisitor {
 
     fn visit_f64<E: Error>(self, v: f64) -> Result<u64, E> {
         Err(self.refuse(v))
+    }
+}
+
+struct TimeVisitor;
+
+impl Visitor<'_> for TimeVisitor {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as 2026-11-25T01:11:54.980Z (RFC 3339, UTC)")
+    }
+
+    fn visit_str<E: Error>(self, v: &str) -> Result<Timestamp, E> {
+        let time = Timestamp::deserialize(v.into_deserializer());
+        time.map_err(|_: serde::de::value::Error| E::invalid_value(serde::de::Unexpected::Str(v), &self))
     }
 }
 

@@ -14,6 +14,7 @@ use super::error::ErrorInfo;
 use super::event::EventType;
 use super::health::HealthResponse;
 use super::kill::{KillRequest, KillSignal};
+use super::kill_many::{KillTasksRequest, KilledTasks, LiveStatus};
 use super::list::TaskList;
 use super::row::TaskRow;
 use super::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
@@ -55,6 +56,9 @@ fn serde_and_poem_agree_about_every_type() {
     example_agrees::<TaskStatusResponse>();
     example_agrees::<TaskRow>();
     example_agrees::<TaskList>();
+    example_agrees::<KillTasksRequest>();
+    agrees(&KillTasksRequest::default());
+    example_agrees::<KilledTasks>();
     example_agrees::<OutputPiece>();
     example_agrees::<StreamEnd>();
     example_agrees::<EventRecord>();
@@ -111,6 +115,7 @@ fn the_words_that_are_read_are_those_that_are_written() {
     same::<SandboxProfile>();
     same::<SandboxNetwork>();
     same::<CapabilityMode>();
+    same::<LiveStatus>();
 }
 
 #[test]

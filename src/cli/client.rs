@@ -226,15 +226,27 @@ impl Client {
     /// # Errors
     /// Refused or unreachable.
     pub fn kill(&self, id: &str, owner: Option<&str>, how: Option<&Value>) -> Answer {
-        let mut request = self.post(format!("{}/kill", self.task_url(id)));
-        if let Some(owner) = owner {
-            let owner = HeaderValue::from_bytes(owner.as_bytes()).map_err(|_| ClientError::Owner)?;
-            request = request.header("x-execgo-owner", owner);
-        }
+        let request = with_owner(self.post(format!("{}/kill", self.task_url(id))), owner)?;
         match how {
             Some(how) => self.read(request.send_json(how)),
             None => self.read(request.send_empty()),
         }
+    }
+
+    /// Kills all tasks of a filter.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn kill_many(&self, filter: &Value, owner: Option<&str>) -> Answer {
+        let request = with_owner(self.post(self.url("/tasks/kill")), owner)?.content_type("application/json");
+        self.read(request.send(filter.to_string()))
+    }
+
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn delete(&self, id: &str, owner: Option<&str>) -> Result<(), ClientError> {
+        let request = self.with_token(self.agent.delete(self.task_url(id)));
+        self.whole(with_owner(request, owner)?.call()).map(drop)
     }
 
     /// # Errors
@@ -313,7 +325,24 @@ impl Client {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let response = self.whole(request.config().timeout_global(within).build().call())?;
+        self.event_stream(request.config().timeout_global(within).build())
+    }
+
+    /// The events of all tasks behind what was seen last, to be read as they come.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn feed(&self, query: &[(&str, String)], last: Option<&str>) -> Result<BodyReader<'static>, ClientError> {
+        let pairs = query.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut request = self.get(self.url("/events")).query_pairs(pairs);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        self.event_stream(request.config().timeout_global(None).build())
+    }
+
+    fn event_stream(&self, request: RequestBuilder<WithoutBody>) -> Result<BodyReader<'static>, ClientError> {
+        let response = self.whole(request.call())?;
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/event-stream") {
             return Ok(response.into_body().into_reader());
@@ -358,6 +387,12 @@ impl Client {
             _ => Err(stranger()),
         }
     }
+}
+
+fn with_owner<B>(request: RequestBuilder<B>, owner: Option<&str>) -> Result<RequestBuilder<B>, ClientError> {
+    let Some(owner) = owner else { return Ok(request) };
+    let owner = HeaderValue::from_bytes(owner.as_bytes()).map_err(|_| ClientError::Owner)?;
+    Ok(request.header("x-execgo-owner", owner))
 }
 
 /// Without a slash at its end.

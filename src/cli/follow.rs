@@ -17,6 +17,8 @@ use super::wait::Patience;
 pub enum Told {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
+    /// What happened.
+    Event(Value),
     /// The status, without what is large.
     Status(Value),
     End,
@@ -43,6 +45,28 @@ pub fn until_end(
     patience: Patience,
     console: &mut Console,
 ) -> anyhow::Result<Followed> {
+    each(client, task_id, patience, console, |told, console| {
+        match told {
+            // A reader that went away is no reason to let go of the task.
+            Told::Stdout(bytes) => drop(console.write(bytes)?),
+            Told::Stderr(bytes) => console.note_bytes(bytes),
+            Told::Event(_) | Told::Status(_) | Told::End => {}
+        }
+        Ok(())
+    })
+}
+
+/// Follows the task to its end, showing what is told as it comes.
+///
+/// # Errors
+/// Refused, unreachable for too long, or as `show`.
+pub fn each(
+    client: &Client,
+    task_id: &str,
+    patience: Patience,
+    console: &mut Console,
+    mut show: impl FnMut(&Told, &mut Console) -> anyhow::Result<()>,
+) -> anyhow::Result<Followed> {
     let deadline = patience.timeout_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
     let mut away = Away::with_pause(Duration::from_millis(patience.poll_interval_ms));
     let (mut last_id, mut status) = (None, None);
@@ -54,7 +78,7 @@ pub fn until_end(
         let error = match client.stream(task_id, last_id.as_deref(), within) {
             Ok(body) => {
                 let mut events = Events { lines: BufReader::new(body), last_id: &mut last_id };
-                match show(&mut events, console, &mut away, &mut status)? {
+                match answer(&mut events, console, &mut away, &mut status, &mut show)? {
                     None => return Ok(Followed::Ended(status.unwrap_or_default())),
                     Some(why) => why,
                 }
@@ -71,11 +95,12 @@ pub fn until_end(
 }
 
 /// Shows one answer to its end: `None` when the task has ended, else why it was broken off.
-fn show(
+fn answer(
     events: &mut Events<impl Read>,
     console: &mut Console,
     away: &mut Away,
     status: &mut Option<Value>,
+    show: &mut impl FnMut(&Told, &mut Console) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<String>> {
     loop {
         let told = match events.next() {
@@ -84,25 +109,25 @@ fn show(
             Err(error) => return Ok(Some(error.to_string())),
         };
         away.is_back();
+        show(&told, console)?;
         match told {
-            // A reader that went away is no reason to let go of the task.
-            Told::Stdout(bytes) => drop(console.write(&bytes)?),
-            Told::Stderr(bytes) => console.note_bytes(&bytes),
+            Told::Stdout(_) | Told::Stderr(_) | Told::Event(_) => {}
             Told::Status(row) => *status = Some(row),
             Told::End => return Ok(None),
         }
     }
 }
 
-struct Events<'a, R> {
-    lines: BufReader<R>,
+/// The events of one answer.
+pub struct Events<'a, R> {
+    pub lines: BufReader<R>,
     /// Of what was told last.
-    last_id: &'a mut Option<String>,
+    pub last_id: &'a mut Option<String>,
 }
 
 impl<R: Read> Events<'_, R> {
     /// The next one that is known here; `None` at the end of the answer.
-    fn next(&mut self) -> std::io::Result<Option<Told>> {
+    pub fn next(&mut self) -> std::io::Result<Option<Told>> {
         let (mut name, mut id, mut data) = (String::new(), None, String::new());
         loop {
             let mut line = String::new();
@@ -143,6 +168,7 @@ fn told(name: &str, data: &str) -> Option<Told> {
             let bytes = if data["encoding"] == "base64" { STANDARD.decode(text).ok()? } else { text.into() };
             Some(if data["stream"] == "stderr" { Told::Stderr(bytes) } else { Told::Stdout(bytes) })
         }
+        "event" => Some(Told::Event(data)),
         "status" => Some(Told::Status(data)),
         "end" => Some(Told::End),
         _ => None,
@@ -161,6 +187,7 @@ mod tests {
         let mut events = Events { lines: BufReader::new(text.as_bytes()), last_id: &mut last_id };
         assert_eq!(events.next().expect("readable"), Some(Told::Stderr("hé".into())));
         assert_eq!(events.last_id.as_deref(), Some("1"));
+        assert_eq!(events.next().expect("readable"), Some(Told::Event(serde_json::json!({"seq": 1}))));
         assert_eq!(events.next().expect("readable"), Some(Told::End));
         assert_eq!(events.next().expect("readable"), None);
         assert_eq!(last_id.as_deref(), Some("3"), "what was not whole comes again");

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{At, Console, Exit, Output};
 
@@ -109,6 +109,15 @@ impl Filter {
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// As the fields of a kill.
+    pub fn fields(&self) -> Map<String, Value> {
+        let texts = self.texts().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        let labels: Map<String, Value> =
+            self.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+        let labels = (!labels.is_empty()).then(|| ("labels".to_owned(), Value::Object(labels)));
+        texts.chain(labels).collect()
     }
 
     /// As parameters of a list.

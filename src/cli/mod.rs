@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod console;
 mod contents;
+mod delete;
 mod drain;
 mod events;
 mod files;
@@ -69,12 +70,13 @@ enum ClientVerb {
     Batch(batch::Batch),
     Status(status::StatusOf),
     Wait(wait::Wait),
-    Kill(kill::Kill),
+    Kill(Box<kill::Kill>),
+    Delete(delete::Delete),
     List(Box<list::List>),
     Run(Box<run::Run>),
     Logs(logs::Logs),
     Files(files::Files),
-    Events(events::Events),
+    Events(Box<events::Events>),
     Drain(drain::Drain),
     Config(config::Config),
     Openapi(openapi::OpenApi),
@@ -177,6 +179,7 @@ impl ClientVerb {
             Self::Status(verb) => verb.run(console),
             Self::Wait(verb) => verb.run(console),
             Self::Kill(verb) => verb.run(console),
+            Self::Delete(verb) => verb.run(console),
             Self::List(verb) => verb.run(console),
             Self::Run(verb) => verb.run(console),
             Self::Logs(verb) => verb.run(console),

@@ -3,7 +3,11 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use serde_json::Value;
+
 use super::client::Reply;
+use super::follow::{self, Followed, Told};
+use super::wait::Patience;
 use super::{Common, Console, Exit, Output, summary};
 
 /// Prints the status of a task as it is now
@@ -13,6 +17,11 @@ pub struct StatusOf {
     /// Id of the task
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     task_id: String,
+
+    /// Prints it, without what is large, at each change, and ends when the task has ended
+    #[arg(long)]
+    watch: bool,
+
     #[command(flatten)]
     common: Common,
 }
@@ -21,8 +30,27 @@ impl StatusOf {
     /// # Errors
     /// Refused or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
-        show(&self.common.client()?.task(&self.task_id, None)?, self.common.output, console)?;
+        let client = self.common.client()?;
+        if self.watch {
+            let watched =
+                follow::each(&client, &self.task_id, Patience::ENDLESS, console, |told, console| match told {
+                    Told::Status(row) => self.show_row(row, console),
+                    Told::Stdout(_) | Told::Stderr(_) | Told::Event(_) | Told::End => Ok(()),
+                })?;
+            if !matches!(watched, Followed::Unknown) {
+                return Ok(Exit::Success);
+            }
+        }
+        // Without streams, or without the task: the answer says which.
+        show(&client.task(&self.task_id, None)?, self.common.output, console)?;
         Ok(Exit::Success)
+    }
+
+    fn show_row(&self, row: &Value, console: &mut Console) -> anyhow::Result<()> {
+        match self.common.output {
+            Output::Json => console.print_line(&row.to_string()),
+            Output::Text => console.print_line(&summary::of(row)),
+        }
     }
 }
 

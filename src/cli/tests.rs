@@ -80,6 +80,9 @@ fn requests_are_what_the_api_expects() {
     run_at(&server, &["status", "a b/.."]);
     run_at(&server, &["kill", "t1", "--owner", "zoé"]);
     run_at(&server, &["events", "t1"]);
+    run_at(&server, &["delete", "t1", "--owner", "zoé"]);
+    run_at(&server, &["kill", "--label", "a=b", "--owner", "o"]);
+    run_at(&server, &["kill", "--all"]);
     run_at(&server, &["wait", "t1", "--timeout-ms", "0"]);
     run_at(&server, &["wait", "t1"]);
     assert_eq!(
@@ -88,6 +91,10 @@ fn requests_are_what_the_api_expects() {
             "GET /api/v1/tasks/a%20b%2F..",
             "POST /api/v1/tasks/t1/kill [x-execgo-owner: zoé]",
             "GET /api/v1/tasks/t1/events",
+            "DELETE /api/v1/tasks/t1 [x-execgo-owner: zoé]",
+            "POST /api/v1/tasks/kill [x-execgo-owner: o] [content-type: application/json] \
+             {\"labels\":{\"a\":\"b\"}}",
+            "POST /api/v1/tasks/kill [content-type: application/json] {\"all\":true}",
             "GET /api/v1/tasks/t1?wait_ms=0",
             "GET /api/v1/tasks/t1?wait_ms=60000",
         ]
@@ -132,6 +139,55 @@ fn a_request_with_a_key_is_sent_again_and_one_without_is_not() {
     let server = FakeServer::new(&[HangUp, ACCEPTED]);
     assert_eq!(run_at(&server, &["submit", "--json", "{}"]).exit, Exit::Refused);
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_filter_kills_in_the_place_of_an_id_and_its_victims_are_told() {
+    const KILLED: Canned = Answer(200, r#"{"killed":["b","a"]}"#);
+    let ran = run_at(&FakeServer::new(&[KILLED]), &["kill", "--all", "--output", "text"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Success, "b\na\n"));
+    assert!(parse(&["kill"]).is_err(), "neither");
+    for flag in [&["--all"][..], &["--label", "a=b"], &["-q", "x"], &["--status", "running"]] {
+        assert!(parse(&[&["kill", "t1"], flag].concat()).is_err(), "{flag:?}");
+    }
+}
+
+#[test]
+fn the_events_of_all_tasks_go_on_where_the_server_broke_off() {
+    const GONE: Canned =
+        Answer(400, r#"{"error":{"code":"invalid_input","message":"Last-Event-ID is none","details":null}}"#);
+    let first = Broken(": from here on\nid: 6\n\nevent: event\nid: 7\ndata: {\"seq\":7,\"task_id\":\"a\"}\n\n");
+    let second =
+        Stream(": from here on\nid: 7\n\n: keep-alive\nid: 11\n\nevent: event\nid: 12\ndata: {\"seq\":12}\n\n");
+    let server = FakeServer::new(&[first, second, GONE]);
+    let ran = run_at(&server, &["events", "--tenant", "t", "--type", "failed,cancelled"]);
+    assert_eq!(ran.exit, Exit::Refused);
+    let events: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect();
+    assert_eq!(events, [json!({"seq": 7, "task_id": "a"}), json!({"seq": 12})]);
+    let path = "GET /api/v1/events?tenant=t&event_type=failed%2Ccancelled";
+    assert_eq!(
+        server.requests(),
+        [path.to_owned(), format!("{path} [last-event-id: 7]"), format!("{path} [last-event-id: 12]")]
+    );
+    let server = FakeServer::new(&[second, GONE]);
+    let ran = run_at(&server, &["events", "--since", "0", "--output", "text"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Refused, " 12\n"));
+    assert_eq!(server.requests()[0], "GET /api/v1/events [last-event-id: 0]");
+}
+
+#[test]
+fn a_watched_status_is_told_at_each_change_until_the_end() {
+    let told = Stream(
+        "event: event\nid: 1\ndata: {\"seq\":1}\n\nevent: status\nid: 2\ndata: {\"task_id\":\"t1\",\"status\":\"running\"}\n\n\
+         event: output\nid: 3\ndata: {\"stream\":\"stdout\",\"data\":\"x\",\"encoding\":\"utf-8\"}\n\n\
+         event: status\nid: 4\ndata: {\"status\":\"failed\"}\n\nevent: end\nid: 5\ndata: {}\n\n",
+    );
+    let ran = run_at(&FakeServer::new(&[told]), &["status", "--watch", "t1"]);
+    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+    let rows: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("a row a line")).collect();
+    assert_eq!(rows, [json!({"task_id": "t1", "status": "running"}), json!({"status": "failed"})]);
+    let ran = run_at(&FakeServer::new(&[MISSING]), &["status", "--watch", "t1"]);
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Refused, ""));
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub struct Patience {
     pub poll_interval_ms: u64,
 }
 
+impl Patience {
+    /// As long as it takes.
+    pub const ENDLESS: Self = Self { timeout_ms: None, poll_interval_ms: 250 };
+}
+
 /// How a wait ended.
 #[derive(Debug)]
 pub enum Waited {

@@ -487,3 +487,5 @@ mod once;
 mod tests;
 mod undo;
 mod view;
+
+pub(super) use kill::is_owner;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::bell::Bell;
 use super::input::{Input, Question};
@@ -126,6 +126,19 @@ pub enum KillError {
     NotFound(TaskId),
     #[error("the task belongs to another owner than the one named")]
     NotOwner,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a task was not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    #[error("no task has the task_id {0}")]
+    NotFound(TaskId),
+    #[error("the task belongs to another owner than the one named")]
+    NotOwner,
+    #[error("the task {task_id} has not ended (its status is {}); kill it first", status.as_str())]
+    NotEnded { task_id: TaskId, status: Status },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -289,6 +302,14 @@ impl Dispatcher {
         self.ask(|reply| Input::Kill { kill, reply }).await?
     }
 
+    /// Forgets a task that has ended. After `Ok` its id is free, and its files are out of the way.
+    ///
+    /// # Errors
+    /// See [`DeleteError`].
+    pub async fn delete(&self, id: TaskId, owner: Option<String>) -> Result<(), DeleteError> {
+        self.ask(|reply| Input::Question(Question::Delete { id, owner, reply })).await?
+    }
+
     /// # Errors
     /// The dispatcher is gone.
     pub async fn resources(&self) -> Result<Resources, Unavailable> {
@@ -347,6 +368,12 @@ impl Dispatcher {
     #[must_use]
     pub fn subscribe(&self, id: &TaskId) -> Subscription {
         self.waiters.subscribe(id)
+    }
+
+    /// Changes whenever something was committed. To be called before the store is looked at.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<()> {
+        self.waiters.commits()
     }
 
     async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Unavailable> {

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::handle::{Kill, KillError, Once, Resources, Submission, SubmitError, Unavailable, Waiting};
+use super::handle::{DeleteError, Kill, KillError, Once, Resources, Submission, SubmitError, Unavailable, Waiting};
 use crate::launcher::protocol::Report;
 use crate::store::{Attempt, Ended};
 use crate::task::state::{LaunchId, Running};
@@ -88,6 +88,12 @@ pub(super) enum Question {
     Attempts {
         attempts: Vec<Attempt>,
         reply: Reply<Result<(), Unavailable>>,
+    },
+    /// Forget this task, if it has ended.
+    Delete {
+        id: TaskId,
+        owner: Option<String>,
+        reply: Reply<Result<(), DeleteError>>,
     },
     /// Start nothing and accept nothing any more; answered when no task waits that is not to.
     Drain {

@@ -23,8 +23,8 @@ mod watch;
 pub use bell::Bell;
 pub use files::WriteResult;
 pub use handle::{
-    ActiveReservation, Answer, BatchError, Dispatcher, Kill, KillError, Resources, Submission, SubmitError,
-    SubmitResult, Submitted, TenantResources, Unavailable, Waiting,
+    ActiveReservation, Answer, BatchError, DeleteError, Dispatcher, Kill, KillError, Resources, Submission,
+    SubmitError, SubmitResult, Submitted, TenantResources, Unavailable, Waiting,
 };
 pub use launch::{CollectBounds, LaunchSettings, inherited_env};
 pub use measure::measure;

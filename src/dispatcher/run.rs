@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use clean::not_cleaned;
+
 use super::bell::Bell;
 use super::core::{Core, Effect, Stored, Turn};
 use super::files::{Files, WriteResult};
@@ -21,11 +23,10 @@ use super::launch::{self, LaunchSettings};
 use super::lifeline::Lifeline;
 use super::recovery::RecoveryError;
 use super::retention::{Bounds, Retention};
-use super::trash;
 use super::waiters::Waiters;
 use crate::ledger::{Capacity, Ledger};
 use crate::metrics::Metrics;
-use crate::store::{Attempt, Earlier, Ended, RequestKey, StoreError, Writer};
+use crate::store::{Attempt, Earlier, RequestKey, StoreError, Writer};
 use crate::sys::clock::monotonic_ms;
 use crate::sys::proc_tree::Process;
 use crate::sys::process::{Pid, Signal};
@@ -45,8 +46,6 @@ const HOLD: Duration = Duration::from_millis(3);
 /// the other never waits.
 const CROWD: usize = 8;
 const FULL_COMMIT: usize = 32;
-/// Most tasks forgotten, or noted as measured, at one go, so that submits do not wait long behind it.
-const CLEAN_AT_ONCE: u32 = 256;
 
 /// Most waiting tasks that are cancelled at a time, so that the ends of running ones do not wait long behind them.
 const CANCEL_AT_ONCE: usize = 256;
@@ -297,6 +296,7 @@ impl Loop {
                 for transition in &turn.transitions {
                     self.waiters.publish(transition.task());
                 }
+                self.waiters.committed();
                 if turn.transitions.iter().any(Transition::is_to_be_told) {
                     self.callbacks.ring();
                 }
@@ -369,6 +369,7 @@ impl Loop {
             Question::Resources { reply } => drop(reply.send(self.core.resources())),
             Question::Check { reply } => drop(reply.send(self.check())),
             Question::Forget { before, reply } => drop(reply.send(self.forget(before).unwrap_or_else(not_cleaned))),
+            Question::Delete { id, owner, reply } => drop(reply.send(self.delete(&id, owner.as_deref()))),
             Question::Unmeasured { reply } => drop(reply.send(self.unmeasured().unwrap_or_else(not_cleaned))),
             Question::Measured { sizes, reply } => drop(reply.send(self.measured(&sizes))),
             Question::Attempts { attempts, reply } => drop(reply.send(self.note_attempts(&attempts))),
@@ -415,58 +416,12 @@ impl Loop {
         })
     }
 
-    /// The directories first: a crash in between leaves a stored task without files, which the next round finds
-    /// again, and never files that no task names.
-    fn forget(&mut self, before: Timestamp) -> Result<usize, StoreError> {
-        let mut left = self.retention;
-        let mut moved = Vec::new();
-        let oldest = if left.is_exceeded() { Timestamp::from_millis(i64::MAX) } else { before };
-        for task in self.writer.ended(oldest, CLEAN_AT_ONCE)? {
-            if task.finished_at >= before && !left.is_exceeded() {
-                break;
-            }
-            if trash::move_out(&self.settings.launch.data_dir, &task) {
-                left.on_forgotten(&task);
-                moved.push(task);
-            }
-        }
-        self.writer.forget(&moved)?;
-        self.retention = left;
-        Ok(moved.len())
-    }
-
     fn note_attempts(&mut self, attempts: &[Attempt]) -> Result<(), Unavailable> {
         self.writer.note_attempts(attempts).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "what came of callbacks cannot be noted");
             Unavailable::Storage
         })
     }
-
-    fn unmeasured(&mut self) -> Result<Vec<Ended>, StoreError> {
-        let Some(from) = self.retention.unmeasured_from() else { return Ok(Vec::new()) };
-        let tasks = self.writer.unmeasured(from, CLEAN_AT_ONCE)?;
-        self.retention.on_unmeasured(&tasks);
-        Ok(tasks)
-    }
-
-    fn measured(&mut self, sizes: &[(Ended, u64)]) -> Result<(), Unavailable> {
-        match self.writer.set_bytes(sizes) {
-            Ok(bytes) => {
-                self.retention.on_measured(bytes);
-                Ok(())
-            }
-            Err(error) => {
-                not_cleaned::<()>(error);
-                Err(Unavailable::Storage)
-            }
-        }
-    }
-}
-
-/// The next round tries again.
-fn not_cleaned<T: Default>(error: StoreError) -> T {
-    tracing::error!(error = &error as &dyn std::error::Error, "ended tasks could not be cleaned up");
-    T::default()
 }
 
 /// A shim of a version that knows no orders takes SIGTERM as the request to end its task.
@@ -478,3 +433,5 @@ fn terminate(running: &Running, order: KillOrder) {
         tracing::debug!(%error, shim_pid = running.shim_pid, "the shim was gone before the kill");
     }
 }
+
+mod clean;

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 
 use super::core::SubmitReply;
+use super::core::is_owner;
 use super::files;
 use super::handle::{
-    ActiveReservation, Dispatcher, Kill, KillError, Once, Resources, Submission, SubmitError, TenantResources,
-    Unavailable, Waiting,
+    ActiveReservation, DeleteError, Dispatcher, Kill, KillError, Once, Resources, Submission, SubmitError,
+    TenantResources, Unavailable, Waiting,
 };
 use super::input::{Input, Question};
 use super::waiters::Waiters;
@@ -123,6 +124,9 @@ impl Desk {
             Input::Kill { kill, reply } => drop(reply.send(self.kill(kill))),
             Input::Question(Question::Resources { reply }) => drop(reply.send(self.resources())),
             Input::Question(Question::Check { reply }) => drop(reply.send(self.rules.available)),
+            Input::Question(Question::Delete { id, owner, reply }) => {
+                drop(reply.send(self.delete(&id, owner.as_deref())))
+            }
             Input::Question(Question::Drain { waiting, reply }) => {
                 self.drain(waiting);
                 let _ = reply.send(());
@@ -199,7 +203,7 @@ impl Desk {
         self.rules.available?;
         let Kill { id, owner, order } = kill;
         let task = self.writer.task(&id).expect("reads").ok_or(KillError::NotFound(id))?;
-        if task.spec().control.owner.is_some() && task.spec().control.owner != owner {
+        if !is_owner(&task, owner.as_deref()) {
             return Err(KillError::NotOwner);
         }
         let now = Timestamp::now();
@@ -209,6 +213,17 @@ impl Desk {
             State::Ended { .. } => None,
         };
         Ok(step.map_or(task, |step| self.commit(vec![step])))
+    }
+
+    fn delete(&mut self, id: &TaskId, owner: Option<&str>) -> Result<(), DeleteError> {
+        let task = self.writer.task(id).expect("reads").ok_or_else(|| DeleteError::NotFound(id.clone()))?;
+        if !is_owner(&task, owner) {
+            return Err(DeleteError::NotOwner);
+        }
+        let ended = self.writer.ended_task(id).expect("reads");
+        let ended = ended.ok_or(DeleteError::NotEnded { task_id: id.clone(), status: task.status() })?;
+        self.writer.forget(&[ended]).expect("forgets");
+        Ok(())
     }
 
     fn resources(&self) -> Resources {
@@ -235,6 +250,7 @@ impl Desk {
     fn commit(&mut self, steps: Vec<Transition>) -> Task {
         self.writer.commit(&steps).expect("commits");
         steps.iter().for_each(|step| self.waiters.publish(step.task()));
+        self.waiters.committed();
         steps.last().expect("a step").task().clone()
     }
 }

@@ -9,7 +9,11 @@ use tokio::sync::watch;
 use crate::task::{Task, TaskId};
 
 #[derive(Clone, Debug, Default)]
-pub struct Waiters(Arc<Mutex<Known>>);
+pub struct Waiters {
+    known: Arc<Mutex<Known>>,
+    /// Changes with every commit.
+    commits: Arc<watch::Sender<()>>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -61,13 +65,22 @@ impl Waiters {
         self.lock().waited_for.len()
     }
 
+    /// Wakes everybody who waits for whatever comes: all that belongs to a commit is published.
+    pub(super) fn committed(&self) {
+        self.commits.send_replace(());
+    }
+
+    pub(super) fn commits(&self) -> watch::Receiver<()> {
+        self.commits.subscribe()
+    }
+
     #[cfg(test)]
     pub(super) fn has(&self, id: &TaskId) -> bool {
         self.lock().waited_for.contains_key(id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().expect("no code panics while it holds this lock")
+        self.known.lock().expect("no code panics while it holds this lock")
     }
 }
 

@@ -12,7 +12,7 @@ use poem::http::{StatusCode, header};
 use poem::{Endpoint, Response};
 use serde_json::{Map, Value};
 
-use super::routes;
+use super::app;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(generate);
 const HTML: &str = "text/html; charset=utf-8";
@@ -25,7 +25,7 @@ pub fn document() -> String {
 }
 
 fn generate() -> String {
-    let raw = routes::service().spec();
+    let raw = app::service().spec();
     let mut document: Value = serde_json::from_str(&raw).expect("poem-openapi writes JSON");
     corrections::correct(&mut document);
     let mut text = serde_json::to_string_pretty(&sorted(document)).expect("a JSON value has string keys");
@@ -54,7 +54,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new() -> Self {
-        let service = routes::service();
+        let service = app::service();
         // The bundled page embeds the raw document. `<` could end its script element early.
         let embedded = DOCUMENT.replace('<', "\\u003c");
         let html = service.swagger_ui_html().replacen(&service.spec(), &embedded, 1);

@@ -15,7 +15,7 @@ use crate::api::{ErrorCode, ErrorEnvelope, Malformed};
 use crate::blobs::BlobError;
 use crate::capability::Unsupported;
 use crate::config::Role;
-use crate::dispatcher::{KillError, SubmitError, Unavailable};
+use crate::dispatcher::{DeleteError, KillError, SubmitError, Unavailable};
 use crate::ledger::{NeverFits, Shortage};
 use crate::store::StoreError;
 use crate::task::{InvalidField, Status};
@@ -47,6 +47,8 @@ pub(super) enum Fault {
     Submit(#[from] SubmitError),
     #[error(transparent)]
     Kill(#[from] KillError),
+    #[error(transparent)]
+    Delete(#[from] DeleteError),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("no task has the task_id {0:?}")]
@@ -161,6 +163,15 @@ impl Fault {
                 KillError::NotFound(_) => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
                 KillError::NotOwner => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
                 KillError::Unavailable(_) => plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+            },
+            Self::Delete(error) => match error {
+                DeleteError::NotFound(_) => plain(StatusCode::NOT_FOUND, ErrorCode::NotFound),
+                DeleteError::NotOwner => plain(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied),
+                DeleteError::NotEnded { task_id, status } => {
+                    let details = Some(json!({"task_id": task_id, "status": status}));
+                    Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, details)
+                }
+                DeleteError::Unavailable(_) => plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             },
             Self::Unavailable(_) | Self::Store(StoreError::Sqlite { .. }) => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)

@@ -3,23 +3,27 @@
 
 mod accept;
 mod access;
+mod app;
 mod archive;
 mod batch;
 mod blobs;
 mod body;
 mod cursor;
+mod delete;
 pub mod document;
 mod doors;
 mod drain;
 mod edge;
 mod events;
 mod fault;
+mod feed;
 mod file_path;
 mod files;
 mod filter;
 mod followed;
 mod health;
 mod kill;
+mod kill_many;
 mod list;
 mod listener;
 mod metrics;
@@ -113,7 +117,7 @@ pub async fn serve(
     let unix_peers = TaskPeers::of_unix_socket(base, count, server.allow_tasks, &context.manifest);
     let unix = unix.map(|listener| Unix { listener, task_peers: unix_peers });
     let shared = Shared { context, listen_addr, shutdown: shutdown.clone(), growth: Growth::start() };
-    let app = Arc::new(routes::app(Arc::new(shared), access));
+    let app = Arc::new(app::app(Arc::new(shared), access));
     let connections = accept::Connections::new(app, Duration::from_millis(header_timeout_ms), shutdown.clone());
     tracing::debug!(%listen_addr, "serving");
     let over_unix = async {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::param::Path;
-use poem_openapi::{OpenApi, OpenApiService, Tags};
+use poem_openapi::{OpenApi, Tags};
 
-use super::access::{Access, Caller};
+use super::access::Caller;
 use super::blobs::{Incoming, Kept};
 use super::body::{Json, OptionalJson};
-use super::edge::Edge;
+use super::delete::{self, Deleted};
 use super::fault::Fault;
+use super::feed::{self, EventFeed, EventTypes};
 use super::files::Packed;
 use super::filter::{Continued, Labels, Limit, Moment, Name, OfKind, Sort, Statuses, Wanted};
 use super::list::Part;
@@ -22,52 +22,22 @@ use super::raw::{self, RawOutput};
 use super::stored::ByteRange;
 use super::stream::EventStream;
 use super::{
-    Shared, batch, blobs, document, drain, events, files, health, kill, list, metrics, runtime, status, stream, submit,
+    Shared, batch, blobs, drain, events, files, health, kill, kill_many, list, metrics, runtime, status, stream, submit,
 };
 use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
 use crate::api::health::HealthResponse;
 use crate::api::kill::KillRequest;
+use crate::api::kill_many::{KillTasksRequest, KilledTasks};
 use crate::api::list::TaskList;
 use crate::api::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
 use crate::api::{EventRecord, FileList, SubmitTaskRequest, SubmitTaskResponse, TaskStatusResponse};
+use crate::store::EventFilter;
 use crate::task::exit::OutputStream;
-
-/// Paths that the document does not describe: the document itself and what shows it.
-pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
-
-const DESCRIPTION: &str = concat!(
-    env!("CARGO_PKG_DESCRIPTION"),
-    ".\n\nEvery failure is an `ErrorEnvelope`. In requests `null` means the same as a missing field, and unknown fields, \
-     unknown query parameters below `/api` and keys given twice are refused by name. In answers absent fields are left \
-     out. Times are RFC 3339 in UTC with milliseconds."
-);
 
 type Ctx<'a> = Data<&'a Arc<Shared>>;
 type By<'a> = Data<&'a Caller>;
 type Answer<T> = Result<T, Fault>;
-
-/// Everything that is served.
-pub(super) fn app(shared: Arc<Shared>, access: Access) -> Edge {
-    let metrics = Arc::clone(&shared.context.metrics);
-    let document = document::Pages::new();
-    let described = Arc::new(service().into_endpoint());
-    // Not nested at `/`, which would hide the index.
-    let route = Route::new()
-        .at("/", get(document.index()))
-        .at("/docs", get(document.docs()))
-        .at("/openapi.json", get(document.json()))
-        .at("/healthz", Arc::clone(&described))
-        .at("/readyz", Arc::clone(&described))
-        .at("/metrics", Arc::clone(&described))
-        .nest_no_strip("/api", described)
-        .data(shared);
-    Edge::new(route.map_to_response().boxed(), access, metrics)
-}
-
-pub(super) fn service() -> OpenApiService<Api, ()> {
-    OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
-}
 
 #[derive(Tags)]
 enum Tag {
@@ -206,6 +176,40 @@ impl Api {
         request: OptionalJson<KillRequest>,
     ) -> Answer<Json<TaskStatusResponse>> {
         Ok(Json(kill::kill(ctx.0, by.0, &task_id, owner.0, request.0).await?))
+    }
+
+    /// End many tasks
+    ///
+    /// All that have not ended and for which everything holds that is given; at least one thing must be, or `all`. Each is ended
+    /// as `kill_task` does it. A task that belongs to another owner than the header names is left alone.
+    #[oai(path = "/api/v1/tasks/kill", method = "post", operation_id = "kill_tasks", tag = "Tag::Tasks")]
+    async fn kill_tasks(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The `control_context.owner` of those tasks that have one.
+        #[oai(name = "x-execgo-owner")]
+        owner: Header,
+        request: Json<KillTasksRequest>,
+    ) -> Answer<Json<KilledTasks>> {
+        Ok(Json(kill_many::kill_many(ctx.0, by.0, request.0, owner.0).await?))
+    }
+
+    /// Delete a task
+    ///
+    /// A task that has ended is forgotten, with its events and files; its id is free again.
+    #[oai(path = "/api/v1/tasks/:task_id", method = "delete", operation_id = "delete_task", tag = "Tag::Tasks")]
+    async fn delete_task(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+        /// The task's `control_context.owner`, when it has one.
+        #[oai(name = "x-execgo-owner")]
+        owner: Header,
+    ) -> Answer<Deleted> {
+        delete::delete(ctx.0, by.0, &task_id, owner.0).await
     }
 
     /// Events of a task
@@ -390,6 +394,27 @@ impl Api {
         if_range: Header,
     ) -> Answer<RawOutput> {
         blobs::get(ctx.0, by.0, &sha256, ByteRange { range: range.0, if_range: if_range.0 }).await
+    }
+
+    /// Events of all tasks
+    ///
+    /// Server-sent events, each an `event` (an `EventRecord`), as they come, without an end. `id` is its `seq`: who comes again
+    /// with the last one gets what has happened since, as far as the tasks are still there. 0 is before everything.
+    #[oai(path = "/api/v1/events", method = "get", operation_id = "stream_events", tag = "Tag::Tasks")]
+    async fn stream_events(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// Of tasks with this `control_context.tenant`.
+        tenant: Query<Name>,
+        /// One of these, separated by commas.
+        event_type: Query<EventTypes>,
+        /// The `id` of what the client has seen last; without it the events begin with the next one.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header,
+    ) -> Answer<EventFeed> {
+        let wanted = EventFilter { tenant: tenant.0.0, types: event_type.0.0 };
+        feed::feed(ctx.0, by.0, wanted, last_event_id.0).await
     }
 
     /// Identity of the runtime

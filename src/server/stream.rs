@@ -3,6 +3,7 @@
 //! gets what it has not seen, from whichever server has the task then.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +31,11 @@ use crate::output::text::whole_characters;
 use crate::task::exit::OutputStream;
 use crate::task::{Event, EventType, InvalidField, Task, TaskId};
 
-const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// Of output in one event. Escaped it may be six times as long.
 const PIECE: usize = 8 * 1024;
 /// Without anything to tell, so that whatever is in between does not take the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const STREAMS: [OutputStream; 2] = [OutputStream::Stdout, OutputStream::Stderr];
 
 /// Server-sent events, or nothing for a client that has seen all of them.
@@ -79,9 +80,11 @@ pub(super) async fn stream(
     }
     feed.take(events);
     feed.open().await?;
-    let body = Body::from_bytes_stream(stream::unfold(feed, frame));
-    let response = Response::builder().content_type(EVENT_STREAM).header(header::CACHE_CONTROL, "no-store");
-    Ok(EventStream(response.body(body)))
+    Ok(EventStream(event_stream(Body::from_bytes_stream(stream::unfold(feed, frame)))))
+}
+
+pub(super) fn event_stream(body: Body) -> Response {
+    Response::builder().content_type(EVENT_STREAM).header(header::CACHE_CONTROL, "no-store").body(body)
 }
 
 fn no_id_of_this_stream() -> InvalidField {
@@ -250,7 +253,7 @@ impl Feed {
 }
 
 /// One event, as the HTML standard has it. JSON has no line ends of its own.
-fn told<T: Serialize>(name: &str, id: Cursor, data: &T) -> Bytes {
+pub(super) fn told<T: Serialize>(name: &str, id: impl fmt::Display, data: &T) -> Bytes {
     let data = serde_json::to_string(data).expect("a wire type has string keys and no fallible parts");
     format!("event: {name}\nid: {id}\ndata: {data}\n\n").into()
 }
@@ -268,10 +271,13 @@ fn event() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema { properties, ..MetaSchema::new("object") }))
 }
 
+pub(super) fn meta_of_stream() -> MetaResponse {
+    let content = vec![MetaMediaType { content_type: EVENT_STREAM, schema: event() }];
+    MetaResponse { description: "", status: Some(200), status_range: None, content, headers: Vec::new() }
+}
+
 impl ApiResponse for EventStream {
     fn meta() -> MetaResponses {
-        let content = vec![MetaMediaType { content_type: EVENT_STREAM, schema: event() }];
-        let ok = MetaResponse { description: "", status: Some(200), status_range: None, content, headers: Vec::new() };
         let nothing = MetaResponse {
             description: "`Last-Event-ID` is that of the event `end`: there is no more.",
             status: Some(204),
@@ -279,7 +285,7 @@ impl ApiResponse for EventStream {
             content: Vec::new(),
             headers: Vec::new(),
         };
-        MetaResponses { responses: vec![ok, nothing] }
+        MetaResponses { responses: vec![meta_of_stream(), nothing] }
     }
 
     /// What `data` holds, in the document by name.

@@ -5,9 +5,10 @@ use poem::http::Method;
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaOperation, MetaParamIn};
 
+use super::app::PLAIN_PATHS;
 use super::fault::Fault;
 use super::filter::LABEL;
-use super::routes::{Api, PLAIN_PATHS};
+use super::routes::Api;
 use crate::task::InvalidField;
 
 /// Below this prefix unknown query parameters are refused; `/healthz` and the like take what a prober sends.

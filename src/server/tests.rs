@@ -5,7 +5,9 @@ mod access;
 mod batch;
 mod blobs;
 mod contract;
+mod delete;
 mod document;
+mod feed;
 mod list;
 mod once;
 mod output;
@@ -20,7 +22,7 @@ use poem::{Body, Request};
 use serde_json::{Value, json};
 
 use super::edge::Edge;
-use super::{Context, Shared, routes};
+use super::{Context, Shared, app};
 use crate::capability::Manifest;
 use crate::capability::testing::manifest;
 use crate::config::{self, Config};
@@ -160,7 +162,7 @@ impl Server {
             growth: crate::output::Growth::start(),
         };
         let access = super::Access::new(&context.config.access, "").expect("valid tokens");
-        let edge = routes::app(Arc::new(shared), access);
+        let edge = app::app(Arc::new(shared), access);
         Self { dir, fake, context, edge, shutdown }
     }
 

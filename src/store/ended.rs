@@ -1,10 +1,10 @@
 //! Ended tasks: how many there are and what they occupy, the oldest of them, and their deletion.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::writer::begin;
 use super::{StoreError, Writer, answers, failed, marks};
-use crate::task::Timestamp;
+use crate::task::{TaskId, Timestamp};
 
 /// An ended task, as far as it takes to clean up after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,17 @@ impl Writer {
         let mut statement = self.connection.prepare_cached(sql).map_err(&failed)?;
         let rows = statement.query_map(params![at.as_millis(), limit], Ended::read).map_err(&failed)?;
         rows.collect::<Result<_, _>>().map_err(&failed)
+    }
+
+    /// This task, if it has ended.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn ended_task(&self, id: &TaskId) -> Result<Option<Ended>, StoreError> {
+        const SQL: &str = "SELECT seq, id, finished_at, bytes FROM tasks WHERE id = ?1 AND finished_at IS NOT NULL";
+        let failed = failed("look for an ended task");
+        let mut statement = self.connection.prepare_cached(SQL).map_err(&failed)?;
+        statement.query_row([id.as_str()], Ended::read).optional().map_err(&failed)
     }
 
     /// How much of ended tasks is stored. Reads the whole index of them: for the start.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+use super::feed::{self, EventFilter, Fed};
 use super::page::{self, Filter, Order, Page, Place};
 use super::row::task_columns;
 use super::{LiveTasks, StoreError, connect, failed, row};
@@ -92,13 +93,29 @@ impl Readers {
     pub fn blobs_in_use(&self) -> Result<HashSet<String>, StoreError> {
         // A variable or a label of one of these names may be among them: it is the name of no blob.
         const SQL: &str = "SELECT e.atom FROM tasks t, json_tree(t.spec) e
-            WHERE t.finished_at IS NULL AND e.key IN ('stdin', 'blob') AND e.type = 'text'";
+            WHERE t.status IN ('accepted', 'running') AND e.key IN ('stdin', 'blob') AND e.type = 'text'";
         let failed = failed("read which blobs are in use");
         self.with(|connection| {
             let mut statement = connection.prepare(SQL).map_err(&failed)?;
             let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
             names.collect::<Result<_, _>>().map_err(&failed)
         })
+    }
+
+    /// The events of all tasks behind `after`, some at a time.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn feed(&self, filter: &EventFilter, after: u64) -> Result<Fed, StoreError> {
+        self.with(|connection| feed::read(connection, filter, after))
+    }
+
+    /// `seq` of the last event that there ever was; 0 when there was none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn last_event(&self) -> Result<u64, StoreError> {
+        self.with(feed::last)
     }
 
     pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -124,18 +124,24 @@ pub(super) fn events(
     let mut rows = statement.query(params).map_err(&failed)?;
     let mut events = Vec::new();
     while let Some(row) = rows.next().map_err(&failed)? {
-        let event_type: String = row.get(1).map_err(&failed)?;
-        let data: Option<String> = row.get(4).map_err(&failed)?;
-        events.push(Event {
-            seq: row.get::<_, i64>(0).map_err(&failed)?.cast_unsigned(),
-            task_id: id.clone(),
-            event_type: parse::<EventType>(id.as_str(), &format!("{event_type:?}"))?,
-            timestamp: Timestamp::from_millis(row.get(2).map_err(&failed)?),
-            message: row.get(3).map_err(&failed)?,
-            data: data.map(|json| parse(id.as_str(), &json)).transpose()?,
-        });
+        events.push(event(row, id)?);
     }
     Ok(events)
+}
+
+/// One event of the task `id`, whose row begins with those columns.
+pub(super) fn event(row: &Row<'_>, id: &TaskId) -> Result<Event, StoreError> {
+    let failed = failed("read an event");
+    let event_type: String = row.get(1).map_err(&failed)?;
+    let data: Option<String> = row.get(4).map_err(&failed)?;
+    Ok(Event {
+        seq: row.get::<_, i64>(0).map_err(&failed)?.cast_unsigned(),
+        task_id: id.clone(),
+        event_type: parse::<EventType>(id.as_str(), &format!("{event_type:?}"))?,
+        timestamp: Timestamp::from_millis(row.get(2).map_err(&failed)?),
+        message: row.get(3).map_err(&failed)?,
+        data: data.map(|json| parse(id.as_str(), &json)).transpose()?,
+    })
 }
 
 pub(super) fn parse<T: DeserializeOwned>(id: &str, json: &str) -> Result<T, StoreError> {

@@ -26,6 +26,22 @@ pub enum EventType {
 }
 
 impl EventType {
+    pub const ALL: [Self; 13] = [
+        Self::Submitted,
+        Self::Accepted,
+        Self::Planned,
+        Self::Degraded,
+        Self::ResourceReserved,
+        Self::ResourceReleased,
+        Self::Started,
+        Self::KillRequested,
+        Self::TimeoutTriggered,
+        Self::Finished,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Recovered,
+    ];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ mod formats;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod lists;
 mod network;
 mod once;
 mod outcomes;

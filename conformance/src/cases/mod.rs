@@ -4,9 +4,11 @@ mod access;
 mod batch;
 mod callback;
 mod command;
+mod delete;
 mod disk;
 mod document;
 mod events;
+mod feed;
 mod files;
 mod generated;
 mod health;
@@ -62,7 +64,9 @@ pub fn all() -> Vec<&'static Case> {
         plan::CASES,
         metadata::CASES,
         kill::CASES,
+        delete::CASES,
         list::CASES,
+        feed::CASES,
         limits::CASES,
         sandbox::CASES,
         policy::CASES,

@@ -5,13 +5,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use ureq::{Agent, Body};
 
 use super::memory::Memory;
 use super::mutation::Alteration;
+
+/// Of an answer without an end so much is passed on.
+const LISTEN: Duration = Duration::from_secs(1);
 
 /// A request, or an answer to it.
 #[derive(Clone, Debug)]
@@ -121,21 +125,32 @@ fn pass(agent: &Agent, base: &str, alteration: Alteration, memory: &Memory, mut 
     let headers = onward.headers_mut()?;
     headers.extend(request.headers.clone());
     ["host", "content-length", "connection"].iter().for_each(|name| drop(headers.remove(*name)));
-    let answer = if request.body.is_empty() && !request.headers.contains_key("content-length") {
+    let is_endless = request.path.split('?').next() == Some("/api/v1/events");
+    let answer = if is_endless {
+        let limited = agent.configure_request(onward.body(()).ok()?).timeout_recv_body(Some(LISTEN));
+        agent.run(limited.build())
+    } else if request.body.is_empty() && !request.headers.contains_key("content-length") {
         agent.run(onward.body(()).ok()?)
     } else {
         agent.run(onward.body(request.body.as_slice()).ok()?)
     };
     let mut answer = answer.ok()?;
-    let mut passing = Passing {
-        status: answer.status().as_u16(),
-        headers: answer.headers().clone(),
-        body: answer.body_mut().read_to_vec().ok()?,
-        ..request
-    };
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let body = if is_endless { what_comes(&mut answer) } else { answer.body_mut().read_to_vec().ok()? };
+    let mut passing = Passing { status, headers, body, ..request };
     memory.note(&passing);
     alteration.of_answer(&mut passing, memory);
     Some(passing)
+}
+
+/// Until the time is over.
+fn what_comes(answer: &mut Response<Body>) -> Vec<u8> {
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    let mut body = answer.body_mut().as_reader();
+    while let Ok(length @ 1..) = body.read(&mut part) {
+        bytes.extend_from_slice(&part[..length]);
+    }
+    bytes
 }
 
 fn read(requests: &mut BufReader<TcpStream>) -> Option<Passing> {

@@ -65,8 +65,10 @@ impl Core {
 }
 
 fn may_kill(task: &Task, owner: Option<&str>) -> Result<(), KillError> {
-    match &task.spec().control.owner {
-        Some(needed) if owner != Some(needed.as_str()) => Err(KillError::NotOwner),
-        _ => Ok(()),
-    }
+    if is_owner(task, owner) { Ok(()) } else { Err(KillError::NotOwner) }
+}
+
+/// A task without an owner is everybody's.
+pub(in crate::dispatcher) fn is_owner(task: &Task, name: Option<&str>) -> bool {
+    task.spec().control.owner.as_deref().is_none_or(|owner| name == Some(owner))
 }

@@ -7,11 +7,12 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 13] = [
+const REQUESTS: [&str; 14] = [
     "CallbackRequest",
     "SubmitBatchRequest",
     "DrainRequest",
     "KillRequest",
+    "KillTasksRequest",
     "SubmitTaskRequest",
     "ExecutionSpec",
     "StdinSpec",
@@ -267,6 +268,11 @@ fn special_fields(schemas: &mut Value) {
     for (name, default) in [("mount", true), ("pid", true), ("uts", true), ("ipc", true), ("net", false)] {
         namespaces[name]["default"] = json!(default);
     }
+    let kill = &mut schemas["KillTasksRequest"]["properties"];
+    for name in ["tenant", "owner", "q"] {
+        kill[name]["pattern"] = json!(texts::NOT_BLANK);
+    }
+    kill["all"]["default"] = json!(false);
     let context = &mut schemas["ControlContext"]["properties"];
     for name in NAMES {
         context[name]["pattern"] = json!(texts::NOT_BLANK);
@@ -348,11 +354,16 @@ fn remove(value: &mut Value, key: &str) {
 fn operation(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
-        parameters.iter_mut().for_each(parameter);
+        parameters.iter_mut().for_each(|it| parameter(&id, it));
     }
     let envelope = json!({"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}});
     remove(&mut operation["responses"], "default");
-    operation["responses"]["200"]["description"] = json!("Done.");
+    let responses = &mut operation["responses"];
+    if responses.get("200").is_some() {
+        responses["200"]["description"] = json!("Done.");
+    } else if responses.get("204").is_some() {
+        responses["204"]["description"] = json!("Done.");
+    }
     for (status, description) in failures::of(&id) {
         operation["responses"][status] = json!({"description": description, "content": envelope});
     }
@@ -391,7 +402,7 @@ fn more_headers(id: &str, status: &str) -> &'static [(&'static str, &'static str
     }
 }
 
-fn parameter(parameter: &mut Value) {
+fn parameter(id: &str, parameter: &mut Value) {
     match parameter["name"].as_str() {
         Some("task_id") => {
             parameter["schema"]["pattern"] = json!(texts::TASK_ID);
@@ -410,11 +421,17 @@ fn parameter(parameter: &mut Value) {
         Some("follow") => parameter["example"] = json!(true),
         Some("Range") => parameter["example"] = json!("bytes=0-1023"),
         Some("If-Range") => parameter["example"] = json!("\"6-18c2f0a1b2c3d4e5\""),
-        Some("Last-Event-ID") => parameter["example"] = json!("17.4096.0.12.9"),
+        Some("Last-Event-ID") => {
+            parameter["example"] = json!(if id == "stream_events" { "42" } else { "17.4096.0.12.9" })
+        }
         Some("wait_for") => parameter["example"] = json!("change"),
         Some("status") => {
             parameter["explode"] = json!(false);
             parameter["example"] = json!(["running", "accepted"]);
+        }
+        Some("event_type") => {
+            parameter["explode"] = json!(false);
+            parameter["example"] = json!(["failed", "cancelled"]);
         }
         Some("tenant") => parameter["example"] = json!("acme"),
         Some("owner") => parameter["example"] = json!("ci"),
@@ -424,7 +441,6 @@ fn parameter(parameter: &mut Value) {
         Some("q") => parameter["example"] = json!("make"),
         Some("sort") => parameter["example"] = json!("created_at"),
         Some("limit") => parameter["example"] = json!(100),
-        Some("cursor") => parameter["description"] = json!("The `next_cursor` of the page before."),
         Some("Idempotency-Key") => parameter["example"] = json!("6f1c0d3e-7b1a-4a43-9a0e-2f0f5a1b9c77"),
         Some("x-execgo-owner") => parameter["example"] = json!("ci"),
         _ => {}

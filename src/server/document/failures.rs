@@ -57,7 +57,7 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "get_task" | "get_task_events" | "stream_task" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }
-        "list_tasks" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "list_tasks" | "stream_events" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_task_stdout" | "get_task_stderr" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, BEHIND_THE_END, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }
@@ -70,10 +70,13 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "put_blob" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_LARGE, NO_ROOM, INTERNAL],
         "get_blob" => &[INVALID, NO_TOKEN, FROM_TASK, NO_BLOB, BEHIND_THE_END, TOO_OFTEN, INTERNAL],
         "kill_task" => &[INVALID, NO_TOKEN, NOT_OWNER, NO_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "delete_task" => &[INVALID, NO_TOKEN, NOT_OWNER, NO_TASK, NOT_ENDED, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_runtime_info" | "get_runtime_capabilities" | "get_runtime_config" => {
             &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL]
         }
-        "drain_runtime" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE],
+        "drain_runtime" | "kill_tasks" => {
+            &[INVALID, NO_TOKEN, FROM_TASK, TOO_LARGE, NO_JSON, TOO_OFTEN, INTERNAL, UNAVAILABLE]
+        }
         "get_runtime_resources" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],
         "get_readiness" => &[FROM_TASK, INTERNAL, UNAVAILABLE],
         "get_liveness" => &[FROM_TASK, INTERNAL],

@@ -11,11 +11,14 @@ use super::batch::batch;
 use super::{Answer, Server, command};
 use crate::config::{Role, TokenHash};
 use crate::dispatcher::testing::Rules;
-use crate::server::routes::{Api, PLAIN_PATHS};
+use crate::server::app::PLAIN_PATHS;
+use crate::server::routes::Api;
 use crate::task::TaskId;
 
 const ROLES: [Role; 3] = [Role::Read, Role::Submit, Role::Admin];
 const TENANTS: [Option<&str>; 3] = [None, Some("acme"), Some("zenith")];
+
+const ENDLESS: &str = "/api/v1/events";
 
 /// Method, path, and what that needs: a role, and whether it is for tokens without a tenant alone.
 type Line = (&'static str, &'static str, Option<(Role, bool)>);
@@ -31,7 +34,10 @@ const NEEDS: &[Line] = &[
     ("POST", "/api/v1/tasks", Some((Role::Submit, false))),
     ("POST", "/api/v1/tasks/batch", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks", Some((Role::Read, false))),
+    ("POST", "/api/v1/tasks/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}", Some((Role::Read, false))),
+    // Before they are killed.
+    ("DELETE", "/api/v1/tasks/{task_id}", Some((Role::Submit, false))),
     ("POST", "/api/v1/tasks/{task_id}/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}/events", Some((Role::Read, false))),
     ("GET", "/api/v1/tasks/{task_id}/stdout", Some((Role::Read, false))),
@@ -46,9 +52,18 @@ const NEEDS: &[Line] = &[
     ("GET", "/api/v1/runtime/capabilities", Some((Role::Read, false))),
     ("GET", "/api/v1/runtime/config", Some((Role::Read, true))),
     ("GET", "/api/v1/runtime/resources", Some((Role::Read, false))),
+    // Behind what cares that the server is to end, see `end`.
+    ("GET", ENDLESS, Some((Role::Read, false))),
     // The last: nothing is accepted any more behind it.
     ("POST", "/api/v1/runtime/drain", Some((Role::Admin, true))),
 ];
+
+/// An answer that has no end has one when the server is to end.
+fn end(server: &Server, path: &str) {
+    if path == ENDLESS {
+        server.shutdown.cancel();
+    }
+}
 
 pub(super) fn secret(role: Role, tenant: Option<&str>) -> String {
     format!("secret-{}-{}", role.as_str(), tenant.unwrap_or("all"))
@@ -108,6 +123,7 @@ fn every_route_has_its_need_written_down() {
 async fn the_matrix_holds() {
     let server = guarded().await;
     for need in NEEDS {
+        end(&server, need.1);
         for role in ROLES {
             for tenant in TENANTS {
                 for owner in TENANTS {
@@ -127,6 +143,8 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
     let body = match *template {
         "/api/v1/tasks/batch" => batch(&[json!({})]),
         "/api/v1/tasks" if *method == "POST" => command(json!({})),
+        // None of them: the lines below go on with the tasks.
+        "/api/v1/tasks/kill" => r#"{"q": "no such task"}"#.to_owned(),
         "/api/v1/runtime/drain" => "{}".to_owned(),
         _ => String::new(),
     };
@@ -139,6 +157,8 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
         None if *template == "/" => 302,
         // It has ended by then, and left nothing.
         _ if template.ends_with("/files/{path}") => 404,
+        // It has not ended.
+        _ if *method == "DELETE" => 409,
         _ => 200,
     };
     let asked = format!("{method} {path} by {role:?} of {tenant:?}");
@@ -339,6 +359,7 @@ async fn no_answer_shows_a_token_or_its_hash() {
     let server = guarded().await;
     let token = secret(Role::Admin, None);
     for (method, path, _) in NEEDS {
+        end(&server, path);
         let answer = ask(&server, &token, method, &path.replace("{task_id}", &task_of(None)), "").await;
         let hash = TokenHash::of(token.as_bytes()).hex();
         assert!(!answer.text.contains(&token) && !answer.text.contains(&hash), "{path}: {}", answer.text);

@@ -138,7 +138,7 @@ async fn a_task_may_be_called_batch() {
     assert_eq!(server.get("/api/v1/tasks/batch/events").await.status, 200);
     assert_eq!(server.send(Method::POST, "/api/v1/tasks/batch/kill", &[], ()).await.status, 200);
     let answer = server.send(Method::PUT, "/api/v1/tasks/batch", &[], ()).await;
-    assert_eq!(answer.headers["allow"], "GET, HEAD, POST");
+    assert_eq!(answer.headers["allow"], "DELETE, GET, HEAD, POST");
     let (status, _, message) = server.send(Method::GET, "/api/v1/tasks/batch?no=1", &[], ()).await.fault();
     assert_eq!(status, 400, "{message}");
 }

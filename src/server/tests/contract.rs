@@ -301,7 +301,7 @@ async fn unknown_paths_are_404_and_unknown_methods_405_with_what_is_allowed() {
     }
     let cases = [
         (Method::DELETE, "/api/v1/tasks", "GET, HEAD, POST"),
-        (Method::PUT, "/api/v1/tasks/a", "GET, HEAD"),
+        (Method::PUT, "/api/v1/tasks/a", "DELETE, GET, HEAD"),
         (Method::GET, "/api/v1/tasks/a/kill", "POST"),
         (Method::POST, "/healthz", "GET, HEAD"),
         (Method::TRACE, "/api/v1/tasks/a/events", "GET, HEAD"),

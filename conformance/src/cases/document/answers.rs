@@ -239,10 +239,37 @@ fn kills(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPassed>
         ("kill_task", 404, kill(&context.fresh_id())),
         ("kill_task", 415, kill(&owned).header("content-type", "text/plain").bytes(b"{}".to_vec())),
     ];
+    let owner =
+        |id: &str, name: &str| Call::new(Method::DELETE, &format!("/api/v1/tasks/{id}")).header("x-execgo-owner", name);
+    let running = context.submit(&sh("sleep 600"))?;
+    context.running(&running)?;
+    let deleted = with_owner_ended(context)?;
+    all.extend([
+        ("delete_task", 400, Call::new(Method::DELETE, &format!("/api/v1/tasks/{deleted}?no_such_parameter=1"))),
+        ("delete_task", 403, owner(&deleted, "somebody-else")),
+        ("delete_task", 204, owner(&deleted, "somebody")),
+        ("delete_task", 404, owner(&deleted, "somebody")),
+        ("delete_task", 409, owner(&running, "somebody")),
+    ]);
+    let many = || Call::new(Method::POST, "/api/v1/tasks/kill");
+    all.extend([
+        ("kill_tasks", 200, many().json(&json!({"q": context.fresh_id()}))),
+        ("kill_tasks", 400, many().json(&json!({}))),
+        ("kill_tasks", 415, many().header("content-type", "text/plain").bytes(b"{}".to_vec())),
+    ]);
     if let Some(limit) = body_limit(context)? {
+        all.push(("kill_tasks", 413, many().header("content-type", json).bytes(vec![b' '; limit + 1])));
         all.push(("kill_task", 413, kill(&owned).header("content-type", json).bytes(vec![b' '; limit + 1])));
     }
     Ok(all)
+}
+
+fn with_owner_ended(context: &Context) -> Result<String, NotPassed> {
+    let mut owned = sh("true");
+    owned["control_context"] = json!({"owner": "somebody"});
+    let id = context.submit(&owned)?;
+    context.ended(&id)?;
+    Ok(id)
 }
 
 /// How large a body may be, where the runtime tells and it is not too much to send.

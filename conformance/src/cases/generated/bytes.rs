@@ -19,8 +19,8 @@ use crate::property::for_all;
 pub const ID: &str = "generated.bytes.no-5xx";
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
-/// Whoever is asked for these does not go on as before.
-const ENDING: [&str; 1] = ["drain_runtime"];
+/// Whoever is asked for these does not go on as before, or does not end.
+const ENDING: [&str; 3] = ["drain_runtime", "delete_task", "stream_events"];
 /// What carries a body.
 const WITH_BODY: [&str; 3] = ["POST", "PUT", "PATCH"];
 

@@ -3,6 +3,7 @@
 mod answers;
 mod document;
 mod events;
+mod feed;
 mod generated;
 mod list;
 mod plan;
@@ -19,6 +20,7 @@ pub fn all() -> impl Iterator<Item = Mutation> {
         submit::FAULTS,
         status::FAULTS,
         events::FAULTS,
+        feed::FAULTS,
         plan::FAULTS,
         resources::FAULTS,
         document::FAULTS,

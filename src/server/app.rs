@@ -1,0 +1,43 @@
+//! Everything that is served: the operations, the document of them, and what is around them.
+
+use std::sync::Arc;
+
+use poem::{EndpointExt, IntoEndpoint, Route, get};
+use poem_openapi::OpenApiService;
+
+use super::access::Access;
+use super::edge::Edge;
+use super::routes::Api;
+use super::{Shared, document};
+
+/// Paths that the document does not describe: the document itself and what shows it.
+pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
+
+const DESCRIPTION: &str = concat!(
+    env!("CARGO_PKG_DESCRIPTION"),
+    ".\n\nEvery failure is an `ErrorEnvelope`. In requests `null` means the same as a missing field, and unknown fields, \
+     unknown query parameters below `/api` and keys given twice are refused by name. In answers absent fields are left \
+     out. Times are RFC 3339 in UTC with milliseconds."
+);
+
+/// Everything that is served.
+pub(super) fn app(shared: Arc<Shared>, access: Access) -> Edge {
+    let metrics = Arc::clone(&shared.context.metrics);
+    let document = document::Pages::new();
+    let described = Arc::new(service().into_endpoint());
+    // Not nested at `/`, which would hide the index.
+    let route = Route::new()
+        .at("/", get(document.index()))
+        .at("/docs", get(document.docs()))
+        .at("/openapi.json", get(document.json()))
+        .at("/healthz", Arc::clone(&described))
+        .at("/readyz", Arc::clone(&described))
+        .at("/metrics", Arc::clone(&described))
+        .nest_no_strip("/api", described)
+        .data(shared);
+    Edge::new(route.map_to_response().boxed(), access, metrics)
+}
+
+pub(super) fn service() -> OpenApiService<Api, ()> {
+    OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}
