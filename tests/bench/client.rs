@@ -120,7 +120,12 @@ impl Read {
     }
 
     pub fn path(path: &str) -> Self {
-        Self { requests: vec![get(path)], next: 0 }
+        Self::paths(&[path])
+    }
+
+    /// One after the other.
+    pub fn paths(paths: &[&str]) -> Self {
+        Self { requests: paths.iter().map(|path| get(path)).collect(), next: 0 }
     }
 
     /// The same, from another place on, so that clients do not ask for the same at the same time.

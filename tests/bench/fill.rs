@@ -15,7 +15,7 @@ pub enum Kind {
 /// One transaction for so many copies of each task.
 const AT_ONCE: usize = 500;
 
-/// Makes so many copies of each task of this kind, named `<id>-<1…>`, with their events.
+/// Makes so many copies of each task of this kind, named `<id>-<1…>`, with their events and what they are found by.
 pub fn copy(database: &Path, kind: Kind, copies: u32) -> rusqlite::Result<()> {
     let mut connection = Connection::open(database)?;
     // The next server opens it with its own settings.
@@ -29,6 +29,10 @@ pub fn copy(database: &Path, kind: Kind, copies: u32) -> rusqlite::Result<()> {
             SELECT row_number() OVER (ORDER BY seq) AS rank, seq, id FROM main.tasks WHERE {which}"
     ))?;
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    connection.execute_batch(
+        "CREATE TEMP TABLE original_marks AS SELECT o.rank, m.name, m.value, m.created_at
+            FROM original o JOIN main.marks m ON m.task_seq = o.seq",
+    )?;
     let (originals, last) = (count("SELECT count(*) FROM original")?, count("SELECT max(seq) FROM tasks")?);
     assert!(originals > 0, "no task is {which}");
     let tasks = columns(&connection, "tasks", &["seq", "id"])?.join(", ");
@@ -45,10 +49,14 @@ pub fn copy(database: &Path, kind: Kind, copies: u32) -> rusqlite::Result<()> {
             SELECT ?3 + (i - 1) * ?4 + rank, {events}
             FROM n CROSS JOIN original o CROSS JOIN events e ON e.task_seq = o.seq"
     );
+    let marks = format!(
+        "{numbers} INSERT INTO marks (task_seq, name, value, created_at)
+            SELECT ?3 + (i - 1) * ?4 + rank, name, value, created_at FROM n CROSS JOIN original_marks"
+    );
     let copies = i64::from(copies);
     for from in (1..=copies).step_by(AT_ONCE) {
         let transaction = connection.transaction()?;
-        for sql in [&tasks, &events] {
+        for sql in [&tasks, &marks, &events] {
             let to = copies.min(from + AT_ONCE as i64 - 1);
             transaction.prepare_cached(sql)?.execute(params![from, to, last, originals])?;
         }

@@ -109,6 +109,6 @@ fn a_sustained_load_is_measured() {
 
 #[test]
 fn full_stores_and_queues_are_measured_beside_empty_ones() {
-    is_whole(&measured(Scenario::Queue), 2 * 5, 2);
-    is_whole(&measured(Scenario::Growth), 2 * 5, 8 + 2);
+    is_whole(&measured(Scenario::Queue), 2 * 6, 2);
+    is_whole(&measured(Scenario::Growth), 2 * 6, 8 + 3);
 }

@@ -26,6 +26,17 @@ const CLIENTS: usize = 32;
 /// Submits of one measurement, since they make the queue longer.
 const SUBMITS: usize = 1_000;
 const METRICS: usize = 50;
+/// Pages: the first and the largest, what there is much of and what there is none of, what is read and what is found by index.
+const LISTS: [&str; 8] = [
+    "/api/v1/tasks",
+    "/api/v1/tasks?limit=1000",
+    "/api/v1/tasks?status=success&sort=created_at&limit=100",
+    "/api/v1/tasks?status=failed",
+    "/api/v1/tasks?tenant=nobody&status=success&kind=command",
+    "/api/v1/tasks?kind=script",
+    "/api/v1/tasks?tenant=crowd&status=success",
+    "/api/v1/tasks?q=nowhere",
+];
 
 /// A server with so many tasks.
 #[derive(Debug)]
@@ -42,6 +53,7 @@ struct Stored {
     submits: Series,
     reads: Series,
     metrics: Series,
+    lists: Series,
 }
 
 /// Ended tasks: every figure as without them.
@@ -56,6 +68,7 @@ pub fn growth(site: &Site, numbers: &[u32], rounds: u32, window: Window, report:
     }
     report.must(format!("{}: start to ready, ms", most.name), AtMost(1_000.0), most.start_ms());
     report.must(format!("{}: /metrics, median, ms", most.name), AtMost(5.0), ms(most.metrics.median()));
+    report.must(format!("{}: pages of lists, p99, ms", most.name), AtMost(20.0), ms(most.lists.p99()));
 }
 
 /// Waiting tasks.
@@ -99,6 +112,7 @@ fn print(all: &[Stored], limit: Limit, report: &mut Report) {
             ("submits, 32 clients", &stored.submits, Item::Request),
             ("status reads, 32 clients", &stored.reads, Item::Request),
             ("/metrics, 1 client", &stored.metrics, Item::Request),
+            ("pages of lists, 1 client", &stored.lists, Item::Request),
         ] {
             report.row(&format!("{}: {what}", stored.name), series, item, limit);
         }
@@ -142,8 +156,8 @@ impl Stored {
         starts.sort_by(f64::total_cmp);
         let memory = memory(server.pid());
         let name = format!("{} {name}", copies * originals);
-        let [one, many, submits, reads, metrics] = Default::default();
-        Self { name, server, ids, starts, memory, one, many, submits, reads, metrics }
+        let [one, many, submits, reads, metrics, lists] = Default::default();
+        Self { name, server, ids, starts, memory, one, many, submits, reads, metrics, lists }
     }
 
     fn round(&mut self, window: Window) {
@@ -157,13 +171,14 @@ impl Stored {
         let read = |place| Read::statuses(&self.ids).from(place);
         self.reads.add(by_clients(address, window, (0..CLIENTS).map(read).collect()).0);
         let metrics = Window { items: window.items.min(METRICS), lead: std::time::Duration::ZERO, ..window };
-        let metrics: Sample = by_clients(address, metrics, vec![Read::path("/metrics")]).0;
-        self.metrics.add(metrics);
+        let one = |read: Read| -> Sample { by_clients(address, metrics, vec![read]).0 };
+        self.metrics.add(one(Read::path("/metrics")));
+        self.lists.add(one(Read::paths(&LISTS)));
     }
 
     fn forget(&mut self) {
-        let Self { one, many, submits, reads, metrics, .. } = self;
-        for series in [one, many, submits, reads, metrics] {
+        let Self { one, many, submits, reads, metrics, lists, .. } = self;
+        for series in [one, many, submits, reads, metrics, lists] {
             *series = Series::default();
         }
     }
