@@ -190,7 +190,7 @@ impl Walk<'_> {
     /// `None` takes the field away.
     fn push(&mut self, rule: Rule, value: Option<Value>, allowed: bool) {
         let field = shown(&self.path);
-        if allowed && rule == Rule::Nullable && rules::is_one_of_several(&field) {
+        if allowed && (rule == Rule::Nullable && rules::is_one_of_several(&field) || rules::names_a_task(&field)) {
             return;
         }
         let body = with(self.base, &self.path, value);

@@ -17,6 +17,7 @@ pub mod parse;
 pub mod plan;
 pub mod row;
 pub mod runtime;
+pub mod schedule;
 pub mod status;
 pub mod stream;
 mod strict;

@@ -7,6 +7,7 @@ use poem_openapi::types::Example;
 use serde::{Deserialize, Serialize};
 
 use super::collected::CollectedFiles;
+use super::schedule::{TaskSchedule, WaitingFor};
 use super::status::{
     Reservation, ResourceUsage, RuntimeErrorInfo, TaskStatus, TaskStatusResponse, duration_ms, shown_bytes,
 };
@@ -69,6 +70,12 @@ pub struct TaskRow {
     pub reservation: Option<Reservation>,
     /// As it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<TaskSchedule>,
+    /// What it waits for, besides its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
+    /// As it was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -104,6 +111,8 @@ impl TaskRow {
             usage: outcome.and_then(ResourceUsage::of),
             collected: outcome.and_then(|o| o.collected.as_deref()).map(Into::into),
             reservation: task.reserved_at().map(|_| task.demand().into()),
+            schedule: TaskSchedule::of(&task.spec().schedule),
+            waiting_for: WaitingFor::of(task),
             metadata: task.spec().metadata.clone(),
         }
     }
@@ -136,6 +145,8 @@ impl From<TaskStatusResponse> for TaskRow {
             reservation,
             artifacts: _,
             callback: _,
+            schedule,
+            waiting_for,
             metadata,
         } = status;
         Self {
@@ -158,6 +169,8 @@ impl From<TaskStatusResponse> for TaskRow {
             usage,
             collected,
             reservation,
+            schedule,
+            waiting_for,
             metadata,
         }
     }

@@ -13,6 +13,7 @@ use super::collected::CollectedFiles;
 use super::inline;
 use super::plan::ExecutionPlan;
 use super::row::TaskRow;
+use super::schedule::{TaskSchedule, WaitingFor};
 use crate::task::spec::Action;
 use crate::task::validate::SHOWN_BYTES;
 use crate::task::{self, Outcome, State, Status, Task, TaskErrorCode, TaskPaths, Timestamp};
@@ -100,6 +101,12 @@ pub struct TaskStatusResponse {
     /// How the events of the task were told, where its client asked for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackStatus>,
+    /// As it was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<TaskSchedule>,
+    /// What it waits for, besides its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
     /// As it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -229,6 +236,8 @@ impl TaskStatusResponse {
             usage,
             collected,
             reservation,
+            schedule,
+            waiting_for,
             metadata,
         } = TaskRow::of(task, [stdout.truncated, stderr.truncated]);
         Ok(Self {
@@ -251,6 +260,8 @@ impl TaskStatusResponse {
             usage,
             collected,
             reservation,
+            schedule,
+            waiting_for,
             metadata,
             stdout: stdout.text,
             stderr: stderr.text,

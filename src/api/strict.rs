@@ -7,10 +7,11 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::task::Timestamp;
 use crate::task::kill::GRACE_MS;
+use crate::task::schedule::PRIORITY;
 use crate::task::validate::{CPU_MILLIS, LIMIT, OPEN_FILES, SHOWN_BYTES};
 
 /// An enum whose values are fixed words on the wire.
@@ -45,6 +46,7 @@ where
     deserializer.deserialize_any(OrNull(ObjectVisitor(PhantomData)))
 }
 
+/// A list of objects.
 pub(super) fn optional_objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -87,7 +89,12 @@ pub(super) fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     deserializer.deserialize_any(OrNull(LimitVisitor(GRACE_MS)))
 }
 
-/// A time with its zone, `Z`.
+/// A priority; whether it is in range is validation's business.
+pub(super) fn priority<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    deserializer.deserialize_any(OrNull(PriorityVisitor))
+}
+
+/// A time of RFC 3339.
 pub(super) fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     deserializer.deserialize_any(OrNull(TimeVisitor))
 }
@@ -225,18 +232,45 @@ impl Visitor<'_> for LimitVisitor {
     }
 }
 
+struct PriorityVisitor;
+
+impl PriorityVisitor {
+    fn refuse<E: Error>(value: impl fmt::Display) -> E {
+        E::custom(format!("must be an integer from {} to {}, not {value}", PRIORITY.start(), PRIORITY.end()))
+    }
+}
+
+impl Visitor<'_> for PriorityVisitor {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer from {} to {}", PRIORITY.start(), PRIORITY.end())
+    }
+
+    fn visit_u64<E: Error>(self, v: u64) -> Result<i64, E> {
+        i64::try_from(v).map_err(|_| Self::refuse(v))
+    }
+
+    fn visit_i64<E: Error>(self, v: i64) -> Result<i64, E> {
+        Ok(v)
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<i64, E> {
+        Err(Self::refuse(v))
+    }
+}
+
 struct TimeVisitor;
 
 impl Visitor<'_> for TimeVisitor {
     type Value = Timestamp;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time such as 2026-11-25T01:11:54.980Z (RFC 3339, UTC)")
+        f.write_str("a time of RFC 3339 from 1970 to 9999, such as \"2026-11-25T01:11:54Z\"")
     }
 
     fn visit_str<E: Error>(self, v: &str) -> Result<Timestamp, E> {
-        let time = Timestamp::deserialize(v.into_deserializer());
-        time.map_err(|_: serde::de::value::Error| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+        Timestamp::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
     }
 }
 

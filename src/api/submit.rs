@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::callback::CallbackRequest;
 use super::content::{Content, InputSpec, StdinSpec};
+use super::schedule::TaskSchedule;
 use super::strict::{self, Words};
 use crate::task::spec::{self, Draft, DraftKind, Profile};
 use crate::task::{InvalidField, TaskId};
@@ -48,6 +49,9 @@ pub struct SubmitTaskRequest {
     /// Where the runtime tells of events of the task.
     #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackRequest>,
+    /// When the task may start, before which others, and how long it may wait.
+    #[serde(default, deserialize_with = "strict::optional_object", skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<TaskSchedule>,
     /// Free text by text; the status answer gives it back.
     #[serde(default, deserialize_with = "strict::optional_map", skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -289,8 +293,19 @@ impl SubmitTaskRequest {
     /// # Errors
     /// `task_id` is none, or a file is not given in one way.
     pub fn into_draft(self) -> Result<(Option<TaskId>, Draft, Vec<Content>), InvalidField> {
-        let Self { task_id, execution, inputs, collect, limits, sandbox, policy, control_context, callback, metadata } =
-            self;
+        let Self {
+            task_id,
+            execution,
+            inputs,
+            collect,
+            limits,
+            sandbox,
+            policy,
+            control_context,
+            callback,
+            schedule,
+            metadata,
+        } = self;
         let parse = |raw: String| TaskId::parse(&raw).map_err(|e| InvalidField::new("task_id", e.to_string()));
         let task_id = task_id.map(parse).transpose()?;
         let (callback, collect) = (callback.map(Into::into), collect.unwrap_or_default());
@@ -304,6 +319,7 @@ impl SubmitTaskRequest {
         let TaskPolicy { capability_mode } = policy.unwrap_or_default();
         draft.capability_mode = capability_mode.map(Into::into);
         control_context.unwrap_or_default().fill(&mut draft);
+        draft.schedule = schedule.unwrap_or_default().into_draft();
         Ok((task_id, draft, contents))
     }
 }

@@ -18,6 +18,7 @@ use super::kill_many::{KillTasksRequest, KilledTasks, LiveStatus};
 use super::list::TaskList;
 use super::row::TaskRow;
 use super::runtime::{CapabilityManifest, RuntimeConfig, RuntimeInfo, RuntimeResources};
+use super::schedule::{TaskSchedule, WaitingFor};
 use super::status::{FailureCode, RuntimeErrorInfo};
 use super::stream::{OutputPiece, StreamEnd};
 use super::strict::Words;
@@ -63,6 +64,9 @@ fn serde_and_poem_agree_about_every_type() {
     example_agrees::<StreamEnd>();
     example_agrees::<EventRecord>();
     example_agrees::<RuntimeInfo>();
+    example_agrees::<TaskSchedule>();
+    agrees(&TaskSchedule::default());
+    example_agrees::<WaitingFor>();
     example_agrees::<KillRequest>();
     agrees(&KillRequest::default());
     agrees(&KillRequest { signal: Some(KillSignal::Kill), grace_ms: Some(0) });
@@ -96,6 +100,7 @@ fn serde_and_poem_agree_about_what_is_absent() {
         usage: None,
         collected: None,
         reservation: None,
+        schedule: None,
         metadata: None,
         ..TaskStatusResponse::example()
     };
@@ -194,6 +199,10 @@ fn jsons() -> impl Strategy<Value = Value> {
         "control_context",
         "labels",
         "metadata",
+        "schedule",
+        "priority",
+        "start_after",
+        "depends_on",
         "task_id",
         "x",
     ]);

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::contents::{self, Input};
+use crate::task::Timestamp;
 
 /// Exactly one of `--json`, `--file` and the short form; the other flags belong to the short form.
 #[derive(Args, Debug, Default)]
@@ -87,6 +88,22 @@ pub struct Submission {
     /// Label; may be given again
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
     label: Vec<(String, String)>,
+
+    /// From -100 to 100: higher ones start first
+    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    priority: Option<i64>,
+
+    /// Not before this time, such as 2026-11-25T01:00:00Z, or this long from now, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    start_after: Option<String>,
+
+    /// Cancelled if it still waits at this time, or this long from now
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    expires_at: Option<String>,
+
+    /// Not before this task has succeeded, or with :end has ended in any way; may be given again
+    #[arg(long, value_name = "ID[:end]", value_parser = dependency, conflicts_with_all = ["json", "file"], help_heading = "Short form")]
+    depends_on: Vec<Value>,
 }
 
 impl Submission {
@@ -122,6 +139,10 @@ impl Submission {
             tenant,
             owner,
             label,
+            priority,
+            start_after,
+            expires_at,
+            depends_on,
         } = self;
         let (program, args) = command.split_first().map_or(("", &[][..]), |(program, args)| (program, args));
         let stdin = stdin.as_ref().map(|path| contents::stdin(client, path)).transpose()?;
@@ -151,6 +172,15 @@ impl Submission {
                 ]),
             ),
             ("sandbox", object([("profile", json!(profile)), ("workspace_subdir", json!(cwd_subdir))])),
+            (
+                "schedule",
+                object([
+                    ("priority", json!(priority)),
+                    ("start_after", json!(start_after)),
+                    ("expires_at", json!(expires_at)),
+                    ("depends_on", if depends_on.is_empty() { Value::Null } else { json!(depends_on) }),
+                ]),
+            ),
             ("control_context", object([("tenant", json!(tenant)), ("owner", json!(owner)), ("labels", map(label))])),
         ]))
     }
@@ -179,6 +209,25 @@ pub(super) fn read(path: &Path) -> anyhow::Result<String> {
 fn checked(text: String, name: &str) -> anyhow::Result<String> {
     serde_json::from_str::<IgnoredAny>(&text).with_context(|| format!("{name} is not valid JSON"))?;
     Ok(text)
+}
+
+/// A time as it is, or one that is so far from now.
+fn time(raw: &str) -> Result<String, String> {
+    if let Ok(from_now) = humantime::parse_duration(raw) {
+        let millis = u64::try_from(from_now.as_millis()).map_err(|_| "is too long".to_owned())?;
+        return Ok(Timestamp::now().plus_millis(millis).to_string());
+    }
+    let form = || "write a time such as 2026-11-25T01:00:00Z, or how long from now, such as 10m".to_owned();
+    Timestamp::parse(raw).map(|time| time.to_string()).ok_or_else(form)
+}
+
+/// `ID`, `ID:success` or `ID:end`; no id holds a colon.
+fn dependency(raw: &str) -> Result<Value, String> {
+    match raw.split_once(':') {
+        None => Ok(json!({"task_id": raw})),
+        Some((id, on @ ("success" | "end"))) => Ok(json!({"task_id": id, "on": on})),
+        Some(_) => Err("write ID, ID:success or ID:end".to_owned()),
+    }
 }
 
 fn pair(raw: &str) -> Result<(String, String), String> {

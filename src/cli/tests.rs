@@ -242,6 +242,23 @@ fn the_short_form_says_only_what_was_given() {
 }
 
 #[test]
+fn a_schedule_is_given_by_times_and_by_how_long_from_now() {
+    let args = "--priority -5 --start-after 2026-11-25T02:00:00+01:00 --depends-on a --depends-on b:end -- true";
+    let wanted = json!({
+        "priority": -5,
+        "start_after": "2026-11-25T01:00:00.000Z",
+        "depends_on": [{"task_id": "a"}, {"task_id": "b", "on": "end"}],
+    });
+    assert_eq!(posted(&args.split_whitespace().collect::<Vec<_>>())["schedule"], wanted);
+    let soon = posted(&["--start-after", "10m", "--expires-at", "1h", "--", "true"])["schedule"].clone();
+    let from_now = |name: &str| {
+        let time = crate::task::Timestamp::parse(soon[name].as_str().expect("a time")).expect("of RFC 3339");
+        (time.as_millis() - crate::task::Timestamp::now().as_millis()).unsigned_abs()
+    };
+    assert!(from_now("start_after").abs_diff(600_000) < 60_000 && from_now("expires_at").abs_diff(3_600_000) < 60_000);
+}
+
+#[test]
 fn bad_usage_is_told_and_ends_with_2() {
     for args in [
         &["submit"][..],
@@ -249,6 +266,9 @@ fn bad_usage_is_told_and_ends_with_2() {
         &["submit", "--json", "{}", "--", "true"],
         &["run", "--json", "{}", "--env", "A=1"],
         &["submit", "--env", "A", "--", "true"],
+        &["submit", "--start-after", "soon", "--", "true"],
+        &["submit", "--depends-on", "a:failure", "--", "true"],
+        &["kill", "t1", "--signal", "STOP"],
         &["submit", "true"],
         &["status", ""],
         &["status"],

@@ -3,20 +3,21 @@
 //! Memory is changed as if the turn were committed already. When the commit fails, [`Core::undo`] takes all of it
 //! back; the facts of the turn come again with a later one.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
+use self::place::Dependencies;
 use super::handle::{KillError, SubmitError, Unavailable};
 use super::input::{Fact, Input};
 use super::shortage::Shortage;
 use crate::launcher::protocol::Report;
 use crate::ledger::Ledger;
-use crate::scheduler::Queue;
-use crate::store::{Earlier, KeptAnswer, LiveTasks, QueuedTask, RequestKey, StoreError};
+use crate::scheduler::{Agenda, Queue};
+use crate::store::{Earlier, KeptAnswer, LiveTasks, RequestKey, StoreError};
 use crate::task::state::{IllegalTransition, LaunchId, NotLaunched, Running};
-use crate::task::{Exit, KillOrder, NewTask, State, Task, TaskId, Timestamp, Transition};
+use crate::task::{Exit, KillOrder, NewTask, State, Status, Task, TaskId, Timestamp, Transition};
 
 /// Of the waiting tasks only so many are kept in memory; those behind them are read when it is their turn.
 const AT_HAND: usize = 1024;
@@ -36,6 +37,12 @@ pub(super) struct Core {
     /// Boxed: a table that grows holds room for many more than there are.
     live: HashMap<TaskId, Box<Live>>,
     queue: Queue,
+    agenda: Agenda,
+    /// Tasks that have ended and for which others wait, with how they ended, where that is known.
+    ended: VecDeque<(TaskId, Option<Status>)>,
+    now: Timestamp,
+    /// When the last task was queued; no later one is queued before, whatever the clock says.
+    last_queued: Timestamp,
     ledger: Ledger,
     last_seq: u64,
     max_queued_tasks: u64,
@@ -145,6 +152,10 @@ impl Core {
         Self {
             live: HashMap::new(),
             queue: Queue::default(),
+            agenda: Agenda::default(),
+            ended: VecDeque::new(),
+            now: Timestamp::from_millis(0),
+            last_queued: Timestamp::from_millis(0),
             ledger,
             last_seq,
             max_queued_tasks,
@@ -155,21 +166,22 @@ impl Core {
     }
 
     /// Takes back the live tasks that the store kept.
-    pub fn restore(&mut self, live: LiveTasks) {
+    pub fn restore(&mut self, live: LiveTasks, now: Timestamp) {
+        self.now = now;
         let LiveTasks { launched, queued } = live;
         for task in launched {
             self.enter(&task);
             self.live.insert(task.id().clone(), Box::new(Live::new(task)));
         }
-        for QueuedTask { seq, id, demand, tenant } in queued {
-            let lane = tenant.as_deref().filter(|tenant| self.ledger.has_quota(tenant));
-            self.queue.push(seq, id, demand, lane);
+        for task in queued {
+            self.last_queued = self.last_queued.max(task.standing.queued_at);
+            self.wait(task);
         }
     }
 
     /// The turn is committed: what waits far behind leaves memory.
     pub fn settle(&mut self, committed: &[Transition]) {
-        if self.queue.len() <= AT_HAND {
+        if self.waiting_len() <= AT_HAND {
             return;
         }
         for transition in committed {
@@ -183,6 +195,7 @@ impl Core {
 
     /// Decides one turn; `turn` is what is decided already and not committed yet.
     pub fn decide(&mut self, mut turn: Turn, inputs: Vec<Input>, stored: &impl Stored, now: Timestamp) -> Turn {
+        self.on_time(&mut turn, stored, now);
         for input in inputs {
             match input {
                 Input::Submit { new, request, reply } => {
@@ -205,6 +218,7 @@ impl Core {
             }
             self.start_what_fits(&mut turn, stored, now);
         }
+        self.tell_dependents(&mut turn, stored, now);
         // Also when nothing came in: what is waiting may be so because a commit failed, or because there was no launcher.
         self.start_what_fits(&mut turn, stored, now);
         turn
@@ -215,22 +229,6 @@ impl Core {
         let mut turn = Turn::default();
         self.start_what_fits(&mut turn, stored, now);
         turn
-    }
-
-    /// Queued tasks that this runtime can never start: its capacity shrank since they were accepted.
-    pub fn reject_what_never_fits(&mut self, stored: &impl Stored, now: Timestamp) -> Result<Turn, StoreError> {
-        let mut turn = Turn::default();
-        let never = self.queue.iter().filter_map(|(id, demand, lane)| {
-            Some((id.clone(), self.ledger.check_ever_fits(demand, lane).err()?.to_string()))
-        });
-        for (id, reason) in never.collect::<Vec<_>>() {
-            if let Some(live) = self.at_hand(&id, stored)?
-                && let Ok(transition) = live.task.reject(&reason, now)
-            {
-                self.end(&mut turn, transition);
-            }
-        }
-        Ok(turn)
     }
 
     fn submit(
@@ -250,15 +248,26 @@ impl Core {
         if let Some(task) = known {
             return Err(SubmitError::conflict(&task));
         }
+        let dependencies = self.dependencies(turn, &new, stored)?;
         // Now: times of acceptance have the order of acceptance, which lists go by.
-        let submitted = Task::submit(NewTask { created_at: now, ..new }, self.last_seq + 1);
+        let new = NewTask { created_at: now, ..new };
+        let mut submitted = Task::submit(new, self.last_seq + 1).queued_behind(self.last_queued);
+        if let Dependencies::Open(open) = &dependencies {
+            submitted = submitted.waiting_for(open.clone());
+        }
         let task = submitted.task().clone();
         self.ledger.check_ever_fits(task.demand(), task.spec().control.tenant.as_deref())?;
-        if self.queue.len() as u64 >= self.max_queued_tasks {
+        if self.waiting_len() as u64 >= self.max_queued_tasks {
             return Err(SubmitError::QueueFull { max_queued_tasks: self.max_queued_tasks });
         }
         self.last_seq += 1;
+        self.last_queued = task.standing().queued_at;
         self.apply(turn, submitted);
+        if let Dependencies::Failed(id, status) = dependencies
+            && let Ok(cancelled) = task.dependency_failed(&id, Some(status), now)
+        {
+            self.end(turn, cancelled);
+        }
         Ok(task)
     }
 
@@ -362,6 +371,7 @@ impl Core {
             turn.effects.push(Effect::AnswerKill { reply, answer: Ok(task.clone()) });
         }
         self.apply(turn, transition);
+        self.on_end(&task);
         self.shortage.on_ended(id);
         turn.effects.push(Effect::Ended(task));
     }
@@ -390,6 +400,7 @@ impl Core {
             let Some(choice) = self.queue.choose(&self.ledger) else { return };
             // What cannot be read stays where it is, and so does everybody behind it.
             let launched = match self.at_hand(choice.id(), stored) {
+                Ok(Some(live)) if live.task.is_expired(now) => Some(live.task.expire(now)),
                 Ok(live) => live.map(|live| live.task.launch(now)),
                 Err(error) => {
                     storage_fault(&error);
@@ -401,6 +412,10 @@ impl Core {
                 tracing::error!(task_id = %choice.id(), error, "a waiting task is not in the store as it was");
                 return;
             };
+            if transition.task().status().is_terminal() {
+                self.end(turn, transition);
+                continue;
+            }
             self.queue.passed(&choice);
             let task = transition.task().clone();
             self.apply(turn, transition);
@@ -445,23 +460,6 @@ impl Core {
             self.enter(&after);
         }
     }
-
-    /// Puts a live task where its state belongs: in the queue or in the ledger.
-    fn enter(&mut self, task: &Task) {
-        let tenant = task.spec().control.tenant.as_deref();
-        if task.holds_reservation() {
-            self.ledger.reserve(task.id(), task.demand(), tenant);
-        } else if !task.status().is_terminal() && self.live.get(task.id()).is_none_or(|live| live.ending.is_none()) {
-            let lane = tenant.filter(|tenant| self.ledger.has_quota(tenant));
-            self.queue.push(task.head().seq, task.id().clone(), task.demand(), lane);
-        }
-    }
-
-    fn leave(&mut self, task: &Task) {
-        let lane = task.spec().control.tenant.as_deref().filter(|tenant| self.ledger.has_quota(tenant));
-        self.queue.remove(task.head().seq, lane);
-        self.ledger.release(task.id());
-    }
 }
 
 impl Live {
@@ -483,6 +481,7 @@ mod batch;
 mod drain;
 mod kill;
 mod once;
+mod place;
 #[cfg(test)]
 mod tests;
 mod undo;

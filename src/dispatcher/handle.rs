@@ -45,6 +45,8 @@ pub enum SubmitError {
     Conflict { task_id: TaskId, status: Status, tenant: Option<String> },
     #[error(transparent)]
     NeverFits(#[from] NeverFits),
+    #[error("schedule.depends_on[{index}].task_id must name a task of this runtime; there is no {task_id:?}")]
+    UnknownDependency { index: usize, task_id: TaskId },
     #[error("the queue is full: {max_queued_tasks} tasks are waiting already")]
     QueueFull { max_queued_tasks: u64 },
     #[error(transparent)]
@@ -139,6 +141,9 @@ pub enum DeleteError {
     NotOwner,
     #[error("the task {task_id} has not ended (its status is {}); kill it first", status.as_str())]
     NotEnded { task_id: TaskId, status: Status },
+    /// For a moment after its end.
+    #[error("tasks that depend on the task {0} are still being told of its end; try again")]
+    Awaited(TaskId),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

@@ -99,7 +99,8 @@ pub fn start(
     let mut core = Core::new(ledger, settings.max_queued_tasks, writer.last_seq()?);
     let live = writer.live_tasks()?;
     waiters.restore(live.ids());
-    core.restore(live);
+    core.restore(live, Timestamp::now());
+    core.find_ended_dependencies(&writer)?;
     let (lifeline, facts) =
         Lifeline::start(&settings.run_dir, settings.cgroups.clone(), core.launched(), sender.clone())?;
     let files = Files::start(&settings.launch.data_dir, write_result, &sender).map_err(StartError::Thread)?;
@@ -203,7 +204,8 @@ impl Loop {
         loop {
             let wait = if self.unsettled { RETRY } else { self.settings.poll_interval };
             let held = self.held.as_ref().map(|(_, since)| HOLD.saturating_sub(since.elapsed()));
-            let wait = self.core.shortage.due_in().into_iter().chain(held).fold(wait, Duration::min);
+            let due = self.core.shortage.due_in().into_iter().chain(self.core.due_in(Timestamp::now()));
+            let wait = due.chain(held).fold(wait, Duration::min);
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(input) => Some(input),
                 Err(RecvTimeoutError::Timeout) => None,

@@ -18,6 +18,7 @@ use crate::config::Role;
 use crate::dispatcher::{DeleteError, KillError, SubmitError, Unavailable};
 use crate::ledger::{NeverFits, Shortage};
 use crate::store::StoreError;
+use crate::task::schedule::path_of_dependency;
 use crate::task::{InvalidField, Status};
 
 /// How long a client that met a full queue should wait, in seconds.
@@ -171,7 +172,9 @@ impl Fault {
                     let details = Some(json!({"task_id": task_id, "status": status}));
                     Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, details)
                 }
-                DeleteError::Unavailable(_) => plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+                DeleteError::Awaited(_) | DeleteError::Unavailable(_) => {
+                    plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
+                }
             },
             Self::Unavailable(_) | Self::Store(StoreError::Sqlite { .. }) => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
@@ -261,6 +264,10 @@ fn refused(error: &SubmitError) -> Verdict {
         SubmitError::Conflict { task_id, status, tenant: _ } => {
             let details = json!({"task_id": task_id, "status": status});
             Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, Some(details))
+        }
+        SubmitError::UnknownDependency { index, .. } => {
+            let details = json!({"field": path_of_dependency(*index)});
+            Verdict(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, Some(details))
         }
         SubmitError::NeverFits(never) => {
             let (Shortage { what, asked, limit }, tenant) = match never {

@@ -14,6 +14,7 @@ use crate::capability;
 use crate::config;
 use crate::dispatcher::{Answer, BatchError, Submission, SubmitError, Submitted, Unavailable};
 use crate::store::RequestKey;
+use crate::task::schedule::path_of_dependency;
 use crate::task::{Callback, InvalidField, NewTask, Status, Task, TaskId, Timestamp};
 
 /// Whoever leaves in between leaves nothing half done: from [`crate::dispatcher::Dispatcher::submit`] on it is all the
@@ -96,7 +97,7 @@ pub(super) async fn prepare(
     let id = id.unwrap_or_else(TaskId::random);
     accepted.task_id = Some(id.to_string());
     let kept = serde_json::to_vec_pretty(&accepted).map_err(|error| Fault::Other(error.to_string()))?;
-    let new = NewTask { id, spec, plan, created_at: Timestamp::now() };
+    let new = NewTask { id, spec, plan, created_at: Timestamp::now(), sees: by.tenant().map(str::to_owned) };
     Ok((Submission { new, request: kept }, blobs::hold(shared, by, contents).await?))
 }
 
@@ -116,6 +117,10 @@ pub(super) fn told(by: &Caller, error: SubmitError) -> Fault {
     match error {
         SubmitError::Conflict { task_id, tenant, .. } if !by.sees_tenant(tenant.as_deref()) => {
             Fault::TakenId(task_id.to_string())
+        }
+        SubmitError::UnknownDependency { index, task_id } => {
+            let message = format!("must name a task of this runtime; there is no {:?}", task_id.as_str());
+            InvalidField::new(path_of_dependency(index), message).into()
         }
         error => error.into(),
     }

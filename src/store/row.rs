@@ -66,13 +66,14 @@ impl TaskRow {
         if !progress.is_queued() {
             return self.into_task().map(|task| Live::Launched(Box::new(task)));
         }
-        let Self { seq, id, spec, .. } = self;
+        let Self { seq, id, created_at, spec, .. } = self;
         let spec: TaskSpec = parse(&id, &spec)?;
         Ok(Live::Queued(QueuedTask {
             seq: seq.cast_unsigned(),
             id: task_id(&id)?,
             demand: Reservation::of(&spec),
             tenant: spec.control.tenant.clone(),
+            standing: progress.standing(&spec.schedule, Timestamp::from_millis(created_at)),
         }))
     }
 }

@@ -10,6 +10,7 @@ use super::callbacks;
 use super::row::{self, task_columns, to_json};
 use super::{StoreError, failed, marks};
 use crate::task::event::NewEvent;
+use crate::task::schedule::Standing;
 use crate::task::state::Head;
 use crate::task::{Reservation, Task, TaskId, Timestamp, Transition};
 
@@ -112,6 +113,7 @@ pub struct QueuedTask {
     pub id: TaskId,
     pub demand: Reservation,
     pub tenant: Option<String>,
+    pub standing: Standing,
 }
 
 pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {

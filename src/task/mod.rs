@@ -12,6 +12,7 @@ pub mod paths;
 pub mod plan;
 pub mod reservation;
 pub mod run_as;
+pub mod schedule;
 pub mod spec;
 pub mod state;
 #[cfg(test)]

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::exit::{Collected, Exit, ExitStatus, OutputFault, OutputStream, Usage, WorkspaceExcess};
+use super::id::TaskId;
 use super::spec::Limits;
+use super::state::Status;
 use super::timestamp::Timestamp;
 
 /// How a task ended: exit code for an exit, signal for a death by signal, never both.
@@ -94,6 +96,28 @@ impl Outcome {
     #[must_use]
     pub fn rejected(reason: &str, now: Timestamp) -> Self {
         Self::never_started(Ended::Failed, TaskErrorCode::ResourceLimitExceeded, reason, now)
+    }
+
+    /// What a task looks like that has waited for too long.
+    #[must_use]
+    pub fn expired(expires_at: Timestamp, now: Timestamp) -> Self {
+        let message = format!("cancelled before it started: it waited until schedule.expires_at ({expires_at})");
+        let details = json!({"expires_at": expires_at});
+        Self::never_started(Ended::Cancelled, TaskErrorCode::Cancelled, &message, now).with_details(details)
+    }
+
+    /// What a waiting task looks like one of whose dependencies ended otherwise than it had to.
+    #[must_use]
+    pub fn without_dependency(id: &TaskId, ended: Option<Status>, now: Timestamp) -> Self {
+        let how = ended.map_or("left without a trace", Status::as_str);
+        let message = format!("cancelled before it started: task {id}, which it depends on, ended as {how}");
+        let details = json!({"task_id": id, "status": ended});
+        Self::never_started(Ended::Cancelled, TaskErrorCode::Cancelled, &message, now).with_details(details)
+    }
+
+    fn with_details(mut self, details: Value) -> Self {
+        self.error.iter_mut().for_each(|error| error.details = Some(details.clone()));
+        self
     }
 
     fn never_started(ended: Ended, code: TaskErrorCode, message: &str, now: Timestamp) -> Self {

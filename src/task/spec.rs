@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blob::{BlobId, Digest};
 use super::callback::{Callback, DraftCallback};
+use super::schedule::{DraftSchedule, Schedule};
 use super::validate::DEFAULT_LOG_MAX_BYTES;
 pub use super::validate::InvalidField;
 
@@ -43,6 +44,8 @@ pub struct Spec {
     pub sandbox: Sandbox,
     pub capability_mode: CapabilityMode,
     pub control: ControlContext,
+    #[serde(default, skip_serializing_if = "Schedule::is_default")]
+    pub schedule: Schedule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,7 @@ impl Spec {
             capability_mode: _,
             control,
             callback: _,
+            schedule: _,
             metadata,
         } = self;
         let run = match &execution.action {
@@ -308,6 +312,7 @@ pub struct Draft {
     pub requires_resource_reservation: Option<bool>,
     pub labels: Option<BTreeMap<String, String>>,
     pub callback: Option<DraftCallback>,
+    pub schedule: DraftSchedule,
     pub metadata: Option<BTreeMap<String, String>>,
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! submit ─▶ queued ─launch─▶ launching ─start─▶ running ─finish─▶ ended (success | failed | cancelled)
 //!              │  ◀─requeue──────┘ └──────finish───────────────────▶
-//!              └─cancel, drain, reject────────────────────────────▶
+//!              └─cancel, drain, reject, expire, dependency_failed─────▶
 //! ```
 //! On the wire `queued` and `launching` are both `accepted`: a launch that is committed may still turn out never
 //! to have happened (the machine or the launcher died first) and then goes back to the queue.
@@ -30,6 +30,8 @@ pub struct NewTask {
     pub spec: TaskSpec,
     pub plan: ExecutionPlan,
     pub created_at: Timestamp,
+    /// The one tenant whose tasks it may depend on; absent: any.
+    pub sees: Option<String>,
 }
 
 /// What never changes after submission.
@@ -58,6 +60,12 @@ pub struct Progress {
     kill_order: Option<KillOrder>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_at: Option<Timestamp>,
+    /// Since when it waits for its turn, where that is not since its submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queued_at: Option<Timestamp>,
+    /// Its dependencies that have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    waits_for: Vec<TaskId>,
 }
 
 /// Where a task stands; what belongs to one state alone is inside it.
@@ -190,7 +198,7 @@ impl Task {
     /// Creates a queued task with the place `seq`.
     #[must_use]
     pub fn submit(new: NewTask, seq: u64) -> Transition {
-        let NewTask { id, spec, plan, created_at } = new;
+        let NewTask { id, spec, plan, created_at, sees: _ } = new;
         let mut events = vec![
             event(EventType::Submitted, created_at, None, None),
             event(EventType::Accepted, created_at, None, None),
@@ -218,6 +226,8 @@ impl Task {
             kill_requested_at: None,
             kill_order: None,
             timeout_at: None,
+            queued_at: None,
+            waits_for: Vec::new(),
         };
         let head = Arc::new(Head { id, seq, spec, plan, created_at });
         Transition { task: Self { head, progress }, expected_revision: None, events }
@@ -437,3 +447,4 @@ fn end_data(outcome: &Outcome) -> Value {
 mod read;
 #[cfg(test)]
 mod tests;
+mod wait;

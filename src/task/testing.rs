@@ -46,6 +46,7 @@ pub fn new_task(id: &str) -> NewTask {
             run_as: None,
         },
         created_at: at(1000),
+        sees: None,
     }
 }
 

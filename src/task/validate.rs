@@ -106,6 +106,7 @@ impl Draft {
             requires_resource_reservation,
             labels,
             callback,
+            schedule,
             metadata,
         } = self;
         let action = match kind {
@@ -156,6 +157,7 @@ impl Draft {
             capability_mode: capability_mode.unwrap_or(defaults.capability_mode),
             control,
             callback: callback.map(DraftCallback::validate).transpose()?,
+            schedule: schedule.validate()?,
             metadata: metadata.map(|m| plain_map("metadata", m)).transpose()?,
         }))
     }

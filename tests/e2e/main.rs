@@ -21,6 +21,7 @@ mod output;
 mod retention;
 mod run_as;
 mod sandbox;
+mod schedule;
 mod stream;
 mod support;
 mod tasks;

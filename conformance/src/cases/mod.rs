@@ -31,6 +31,7 @@ mod refused;
 mod resources;
 mod runtime;
 mod sandbox;
+mod schedule;
 mod script;
 mod status;
 mod stream;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<&'static Case> {
         limits::CASES,
         sandbox::CASES,
         policy::CASES,
+        schedule::CASES,
         resources::CASES,
         disk::CASES,
         runtime::CASES,

@@ -47,6 +47,12 @@ pub fn instead(path: &str) -> Option<BoxedStrategy<Value>> {
         "execution.stdin" => content().boxed(),
         "inputs" => vec(content(), 0..4).prop_map(|contents| files(contents).into()).boxed(),
         "collect[]" => select(vec!["out/**", "*", "**/*.log", "{a,b}/?"]).prop_map(Value::from).boxed(),
+        // No generated task waits for anything but its turn.
+        "schedule.start_after" => {
+            select(vec!["1970-01-01T00:00:00Z", "2020-02-29T23:59:59.999+14:00"]).prop_map(Value::from).boxed()
+        }
+        "schedule.expires_at" => select(vec!["2100-01-01T00:00:00Z"]).prop_map(Value::from).boxed(),
+        "schedule.depends_on" => Just(json!([])).boxed(),
         // A name and a path have a longest length on a file system.
         "sandbox.workspace_subdir" => {
             "(\\./)?(\\.?[^/.\0][^/\0]{0,8}/){0,2}\\.{0,3}[^/.\0][^/\0]{0,8}".prop_map(Value::from).boxed()
@@ -60,6 +66,12 @@ pub fn instead(path: &str) -> Option<BoxedStrategy<Value>> {
 pub fn is_one_of_several(field: &str) -> bool {
     let (object, name) = field.rsplit_once('.').unwrap_or_default();
     ["execution.stdin", "inputs[0]"].contains(&object) && ["text", "base64", "blob"].contains(&name)
+}
+
+/// Whether what the field belongs to is valid only with the name of a task that is there.
+#[must_use]
+pub fn names_a_task(field: &str) -> bool {
+    field.starts_with("schedule.depends_on[0].")
 }
 
 fn content() -> impl Strategy<Value = Value> {
@@ -201,6 +213,8 @@ pub fn broken(request: &Value) -> Vec<(String, Value)> {
     }
     let unknown = json!([{"path": "a", "blob": "0".repeat(64)}]);
     all.push(("inputs[0].blob".to_owned(), with("inputs", unknown)));
+    let ends_first = json!({"start_after": "2020-01-02T00:00:00Z", "expires_at": "2020-01-01T00:00:00Z"});
+    all.push(("schedule.expires_at".to_owned(), with("schedule", ends_first)));
     all.push(("sandbox.chroot".to_owned(), with("sandbox", json!({"chroot": true, "rootfs": "/srv/root"}))));
     for rootfs in [json!(null), json!(""), json!(" \t")] {
         let sandbox = json!({"chroot": true, "profile": "linux_sandbox", "rootfs": rootfs});

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::api::callback::CallbackStatus;
 use crate::api::plan::ExecutionPlan;
+use crate::api::schedule::TaskSchedule;
 use crate::task::spec::Action;
 use crate::task::{TaskId, TaskPaths, Timestamp};
 
@@ -43,6 +44,8 @@ impl Example for TaskStatusResponse {
             reservation: Some(Reservation::example()),
             artifacts: Artifacts::example(),
             callback: Some(CallbackStatus::example()),
+            schedule: Some(TaskSchedule::example()),
+            waiting_for: None,
             metadata: Some([("commit".to_owned(), "81944e9".to_owned())].into()),
         }
     }

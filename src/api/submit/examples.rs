@@ -5,6 +5,7 @@ use super::{
     ResourceLimits, SandboxNetwork, SandboxPolicy, SandboxProfile, StdinSpec, SubmitTaskRequest, SubmitTaskResponse,
     TaskPolicy,
 };
+use crate::api::schedule::TaskSchedule;
 use crate::api::status::TaskStatus;
 
 fn map(key: &str, value: &str) -> Option<BTreeMap<String, String>> {
@@ -24,6 +25,7 @@ impl Example for SubmitTaskRequest {
             control_context: Some(ControlContext::example()),
             // Sent as it stands the example works, where no callbacks are allowed too.
             callback: None,
+            schedule: Some(TaskSchedule { depends_on: None, ..TaskSchedule::example() }),
             metadata: map("commit", "81944e9"),
         }
     }

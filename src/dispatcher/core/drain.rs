@@ -11,7 +11,7 @@ impl Core {
         if self.live.values().any(|live| live.ending.is_some() && matches!(live.task.state(), State::Queued)) {
             return Some(turn);
         }
-        let ids: Vec<_> = self.queue.iter().take(most).map(|(id, ..)| id.clone()).collect();
+        let ids: Vec<_> = self.waiting().take(most).map(|(id, ..)| id.clone()).collect();
         if ids.is_empty() {
             return None;
         }

@@ -1,5 +1,7 @@
 //! Events in, exact effects out; the ledger's invariant is checked after each step.
 
+mod schedule;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dispatcher::handle::{Answer, Kill, Once, Submission};
 use crate::ledger::Capacity;
+use crate::store::QueuedTask;
 use crate::task::state::Running;
 use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
 use crate::task::{Status, TaskErrorCode};
@@ -85,7 +88,7 @@ impl Fixture {
         let resources = self.core.resources();
         assert_eq!(resources.whole.reserved.task_slots, resources.active.len() as u64);
         let at_hand = self.core.live.values().filter(|l| matches!(l.task.state(), State::Queued) && l.ending.is_none());
-        let in_queue = self.core.queue.iter().filter(|(id, ..)| self.core.live.contains_key(id));
+        let in_queue = self.core.waiting().filter(|(id, ..)| self.core.live.contains_key(id));
         assert_eq!(in_queue.count(), at_hand.count());
     }
 
@@ -329,10 +332,11 @@ fn a_shrunk_runtime_rejects_what_can_never_start() {
     f.core.paused = true;
     f.run(vec![submit("a")]);
     let task = &f.shelf.tasks[&id("a")];
-    let waiting = QueuedTask { seq: task.head().seq, id: id("a"), demand: task.demand(), tenant: None };
+    let (seq, standing) = (task.head().seq, task.standing());
+    let waiting = QueuedTask { seq, id: id("a"), demand: task.demand(), tenant: None, standing };
     let none = Ledger::new(Capacity { task_slots: 0, memory_bytes: None, pids: None }, &BTreeMap::new());
     f.core = Core::new(none, 3, 1);
-    f.core.restore(LiveTasks { launched: vec![], queued: vec![waiting] });
+    f.core.restore(LiveTasks { launched: vec![], queued: vec![waiting] }, at(1900));
     let rejected = f.core.reject_what_never_fits(&f.shelf, at(2000)).expect("reads");
     assert_eq!(names(&rejected), ["write result"]);
     f.run(vec![written("a")]);

@@ -23,7 +23,7 @@ impl Core {
         let ending = self.live.values().filter(|live| live.ending.is_some() && !live.task.holds_reservation());
         Resources {
             whole: *self.ledger.whole(),
-            waiting: (self.queue.len() + ending.count()) as u64,
+            waiting: (self.waiting_len() + ending.count()) as u64,
             active,
             tenants: tenants.map(|(name, a)| TenantResources { tenant: name.to_owned(), account: *a }).collect(),
         }
@@ -32,7 +32,7 @@ impl Core {
     /// For the gauges.
     pub fn load(&self) -> Load {
         let account = *self.ledger.whole();
-        Load { queued: self.queue.len() as u64, reserved: account.reserved.task_slots, account }
+        Load { queued: self.waiting_len() as u64, reserved: account.reserved.task_slots, account }
     }
 
     /// The live tasks that have a launch and no end yet: for recovery.

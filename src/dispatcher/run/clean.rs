@@ -24,6 +24,9 @@ impl Loop {
         let Some(ended) = self.writer.ended_task(id).map_err(broken)? else {
             return Err(DeleteError::NotEnded { task_id: id.clone(), status: task.status() });
         };
+        if self.core.is_awaited(id) {
+            return Err(DeleteError::Awaited(id.clone()));
+        }
         if !trash::move_out(&self.settings.launch.data_dir, &ended) {
             return Err(Unavailable::Storage.into());
         }
@@ -41,6 +44,10 @@ impl Loop {
         for task in self.writer.ended(oldest, CLEAN_AT_ONCE)? {
             if task.finished_at >= before && !left.is_exceeded() {
                 break;
+            }
+            // Its end is on its way to those who wait for it.
+            if TaskId::parse(&task.id).is_ok_and(|id| self.core.is_awaited(&id)) {
+                continue;
             }
             if trash::move_out(&self.settings.launch.data_dir, &task) {
                 left.on_forgotten(&task);

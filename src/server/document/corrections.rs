@@ -7,7 +7,7 @@ use super::{failures, texts};
 use crate::task::validate::{DEFAULT_STREAM_MAX_BYTES, DEFAULT_WALL_TIME_MS};
 
 /// Objects that clients send: unknown fields are refused, and `null` is a missing field.
-const REQUESTS: [&str; 14] = [
+const REQUESTS: [&str; 16] = [
     "CallbackRequest",
     "SubmitBatchRequest",
     "DrainRequest",
@@ -21,6 +21,8 @@ const REQUESTS: [&str; 14] = [
     "SandboxPolicy",
     "NamespaceConfig",
     "TaskPolicy",
+    "TaskSchedule",
+    "TaskDependency",
     "ControlContext",
 ];
 /// The SHA-256 of `abc`.
@@ -241,6 +243,9 @@ fn special_fields(schemas: &mut Value) {
     // It has a required field, and is itself an optional one.
     schemas["CallbackRequest"]["nullable"] = json!(true);
     schemas["SubmitBatchRequest"]["properties"]["atomic"]["default"] = json!(false);
+    schemas["TaskSchedule"]["properties"]["priority"]["default"] = json!(0);
+    schemas["TaskDependency"]["properties"]["task_id"]["pattern"] = json!(texts::TASK_ID);
+    schemas["TaskDependency"]["properties"]["on"]["default"] = json!("success");
     schemas["KillRequest"]["properties"]["signal"]["default"] = json!("SIGTERM");
     schemas["DrainRequest"]["properties"]["waiting"]["default"] = json!("keep");
     for object in ["StdinSpec", "InputSpec"] {

@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::Draft;
 use crate::task::exit::ExitStatus;
 use crate::task::kill::KillSignal;
-use crate::task::testing::{at, exit, new_task, running};
+use crate::task::schedule::DraftSchedule;
+use crate::task::testing::{DEFAULTS, at, exit, new_task, running};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -18,10 +20,13 @@ enum Step {
     Cancel,
     Drain,
     Reject,
+    Expire,
+    DependencyMet,
+    DependencyFailed,
     Finish,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 13] = [
     Step::Launch,
     Step::Requeue,
     Step::Start,
@@ -31,6 +36,9 @@ const STEPS: [Step; 10] = [
     Step::Cancel,
     Step::Drain,
     Step::Reject,
+    Step::Expire,
+    Step::DependencyMet,
+    Step::DependencyFailed,
     Step::Finish,
 ];
 
@@ -46,12 +54,26 @@ fn apply(task: &Task, step: Step, now: i64) -> Result<Option<Transition>, Illega
         Step::Cancel => task.cancel(at(now)).map(Some),
         Step::Drain => task.drain(at(now)).map(Some),
         Step::Reject => task.reject("too small", at(now)).map(Some),
+        Step::Expire => task.expire(at(now.max(1050))).map(Some),
+        Step::DependencyMet => task.dependency_met(other().id(), at(now)).map(Some),
+        Step::DependencyFailed => task.dependency_failed(other().id(), Some(Status::Failed), at(now)).map(Some),
         Step::Finish => task.finish(&exit(0)).map(Some),
     }
 }
 
+fn other() -> Task {
+    Task::submit(new_task("other"), 9).task().clone()
+}
+
+/// A task that may wait until 1050.
+fn expiring() -> NewTask {
+    let draft = DraftSchedule { expires_at: Some(at(1050)), ..DraftSchedule::default() };
+    let draft = Draft { program: Some("x".into()), schedule: draft, ..Draft::default() };
+    NewTask { spec: draft.validate(DEFAULTS).expect("valid"), ..new_task("t") }
+}
+
 fn in_each_state() -> [(&'static str, Task); 4] {
-    let queued = Task::submit(new_task("t"), 1).task().clone();
+    let queued = Task::submit(expiring(), 1).task().clone();
     let launching = queued.launch(at(1010)).expect("queued").task().clone();
     let started = launching.start(&running(1020)).expect("launching").task().clone();
     let ended = started.finish(&exit(0)).expect("running").task().clone();
@@ -62,6 +84,7 @@ fn in_each_state() -> [(&'static str, Task); 4] {
 fn each_state_allows_exactly_these_steps() {
     let allowed = |state: &str, step: Step| match step {
         Step::Launch | Step::Cancel | Step::Drain | Step::Reject => state == "queued",
+        Step::Expire | Step::DependencyMet | Step::DependencyFailed => state == "queued",
         Step::Requeue | Step::Start => state == "launching",
         Step::Adopt | Step::TimeOut => state == "running",
         Step::RequestKill | Step::Finish => state == "launching" || state == "running",
@@ -127,6 +150,21 @@ fn a_kill_is_noted_once_for_each_way_in_which_it_is_asked_for() {
 }
 
 #[test]
+fn waiting_is_told_from_the_submission_and_the_ends_of_others() {
+    let waiting = Task::submit(new_task("t"), 1).waiting_for(vec![other().id().clone()]).queued_behind(at(1005));
+    let standing = waiting.task().standing();
+    assert_eq!((standing.queued_at, standing.waits_for.len(), standing.may_start(at(9999))), (at(1005), 1, false));
+    let met = waiting.task().dependency_met(other().id(), at(1020)).expect("queued");
+    let standing = met.task().standing();
+    assert_eq!((standing.queued_at, standing.may_start(at(1020))), (at(1020), true));
+    let failed = waiting.task().dependency_failed(other().id(), Some(Status::Failed), at(1020)).expect("queued");
+    let error = failed.task().outcome().and_then(|outcome| outcome.error.clone()).expect("cancelled");
+    assert_eq!(error.details, Some(json!({"task_id": "other", "status": "failed"})));
+    assert_eq!(types(&failed), ["cancelled"]);
+    assert!(Task::submit(expiring(), 1).task().expire(at(1049)).is_err(), "it may wait on");
+}
+
+#[test]
 fn a_timeout_is_noted_once_even_when_only_the_exit_tells_it() {
     let [_, _, (_, started), _] = in_each_state();
     let timed_out = Exit { timed_out: true, ..exit(0) };
@@ -151,7 +189,7 @@ fn a_failed_launch_releases_its_reservation() {
 proptest! {
     #[test]
     fn random_walks_keep_the_laws(steps in prop::collection::vec((0..STEPS.len(), 0_i64..5000), 0..40)) {
-        let mut task = Task::submit(new_task("t"), 1).task().clone();
+        let mut task = Task::submit(expiring(), 1).task().clone();
         for (index, now) in steps {
             let Ok(Some(transition)) = apply(&task, STEPS[index], now) else { continue };
             prop_assert!(!task.status().is_terminal(), "left a terminal state");

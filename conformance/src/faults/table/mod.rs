@@ -8,6 +8,7 @@ mod generated;
 mod list;
 mod plan;
 mod resources;
+mod schedule;
 mod status;
 mod submit;
 mod verbs;
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = Mutation> {
         generated::FAULTS,
         list::FAULTS,
         verbs::FAULTS,
+        schedule::FAULTS,
     ];
     tables.into_iter().flatten().copied()
 }
