@@ -24,6 +24,15 @@ test *ARGS:
 # Runs the tests of cgroups, sandboxes and the launcher on cgroup version 2, in a virtual machine; as root on Debian 12
 test-vm *ARGS:
     .ci/vm "$@"
+
+# Tests the page for people in a headless Chromium (Debian: chromium, chromium-driver)
+test-page *ARGS: _build
+    EXECGO_RUNTIME_BIN={{ runtime }} python3 -W error tests/page/test_page.py "$@"
+
+# Pictures of the page in DIR, to be looked at
+screenshots DIR='target/screenshots': _build
+    EXECGO_RUNTIME_BIN={{ runtime }} python3 tests/page/screenshots.py "$1"
+
 # Attacks the sandbox as a hostile task would; --nocapture shows every verdict
 attack *ARGS:
     cargo test --test attack -- "$@"

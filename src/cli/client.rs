@@ -212,6 +212,14 @@ impl Client {
         self.read(request.config().timeout_global(Some(within)).build().call())
     }
 
+    /// The request of a task.
+    ///
+    /// # Errors
+    /// Refused or unreachable.
+    pub fn request(&self, id: &str) -> Answer {
+        self.read(self.get(format!("{}/request", self.task_url(id))).call())
+    }
+
     /// A page of tasks.
     ///
     /// # Errors

@@ -22,6 +22,10 @@ pub struct StatusOf {
     #[arg(long)]
     watch: bool,
 
+    /// Prints the request of the task instead, as it was accepted
+    #[arg(long, conflicts_with_all = ["output", "watch"])]
+    request: bool,
+
     #[command(flatten)]
     common: Common,
 }
@@ -31,6 +35,10 @@ impl StatusOf {
     /// Refused or unreachable.
     pub fn run(&self, console: &mut Console) -> anyhow::Result<Exit> {
         let client = self.common.client()?;
+        if self.request {
+            console.print_line(&client.request(&self.task_id)?.text)?;
+            return Ok(Exit::Success);
+        }
         if self.watch {
             let watched =
                 follow::each(&client, &self.task_id, Patience::ENDLESS, console, |told, console| match told {

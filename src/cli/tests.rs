@@ -62,6 +62,7 @@ fn the_answer_is_printed_as_the_server_wrote_it() {
     for (args, answer) in [
         (&["submit", "--json", "{}"][..], ACCEPTED),
         (&["status", "t1"], FAILED),
+        (&["status", "--request", "t1"], Answer(200, r#"{"task_id":"t1","execution":{}}"#)),
         (&["kill", "t1"], SUCCESS),
         (&["events", "t1"], Answer(200, "[{\"seq\":1,\"new\":null}]\n")),
         (&["wait", "t1"], SUCCESS),
@@ -83,6 +84,7 @@ fn requests_are_what_the_api_expects() {
     run_at(&server, &["delete", "t1", "--owner", "zoé"]);
     run_at(&server, &["kill", "--label", "a=b", "--owner", "o"]);
     run_at(&server, &["kill", "--all"]);
+    run_at(&server, &["status", "t1", "--request"]);
     run_at(&server, &["wait", "t1", "--timeout-ms", "0"]);
     run_at(&server, &["wait", "t1"]);
     assert_eq!(
@@ -95,6 +97,7 @@ fn requests_are_what_the_api_expects() {
             "POST /api/v1/tasks/kill [x-execgo-owner: o] [content-type: application/json] \
              {\"labels\":{\"a\":\"b\"}}",
             "POST /api/v1/tasks/kill [content-type: application/json] {\"all\":true}",
+            "GET /api/v1/tasks/t1/request",
             "GET /api/v1/tasks/t1?wait_ms=0",
             "GET /api/v1/tasks/t1?wait_ms=60000",
         ]

@@ -11,6 +11,7 @@ use poem::http::Method;
 use poem::http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
 
+use super::app::PLAIN_PATHS;
 use super::doors::Doors;
 use super::fault::Fault;
 use super::followed::Followed;
@@ -20,8 +21,6 @@ use crate::task::Task;
 
 /// For probers, who have no token and come under any name.
 const FOR_PROBERS: [&str; 2] = ["/healthz", "/readyz"];
-/// The document and what shows it: the same on every server of this version.
-const PUBLIC: [&str; 3] = ["/", "/docs", "/openapi.json"];
 
 /// Decides about every request.
 #[derive(Debug)]
@@ -81,13 +80,15 @@ impl Access {
     }
 
     fn need(&self, template: &str, method: &Method) -> Need {
-        if PUBLIC.contains(&template) {
+        if PLAIN_PATHS.contains(&template) {
             return Need::Nothing;
         }
         match template {
             "/api/v1/runtime/drain" => Need::RoleOverAll(Role::Admin),
             "/metrics" if self.open_metrics => Need::Nothing,
             "/metrics" | "/api/v1/runtime/config" => Need::RoleOverAll(Role::Read),
+            // It may hold secrets.
+            "/api/v1/tasks/{task_id}/request" => Need::Role(Role::Submit),
             _ if method == Method::GET || method == Method::HEAD => Need::Role(Role::Read),
             _ => Need::Role(Role::Submit),
         }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use poem::{EndpointExt, IntoEndpoint, Route, get};
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApiService, Tags};
 
 use super::access::Access;
 use super::edge::Edge;
 use super::routes::Api;
-use super::{Shared, document};
+use super::{Shared, document, page};
 
-/// Paths that the document does not describe: the document itself and what shows it.
-pub(super) const PLAIN_PATHS: [&str; 3] = ["/", "/docs", "/openapi.json"];
+/// Paths that the document does not describe: the document itself and what shows it, and the page for people. They are
+/// the same on every server of this version.
+pub(super) const PLAIN_PATHS: [&str; 4] = ["/", "/assets/{name}", "/docs", "/openapi.json"];
 
 const DESCRIPTION: &str = concat!(
     env!("CARGO_PKG_DESCRIPTION"),
@@ -27,7 +28,8 @@ pub(super) fn app(shared: Arc<Shared>, access: Access) -> Edge {
     let described = Arc::new(service().into_endpoint());
     // Not nested at `/`, which would hide the index.
     let route = Route::new()
-        .at("/", get(document.index()))
+        .at("/", page::index())
+        .at("/assets/:name", page::assets())
         .at("/docs", get(document.docs()))
         .at("/openapi.json", get(document.json()))
         .at("/healthz", Arc::clone(&described))
@@ -40,4 +42,17 @@ pub(super) fn app(shared: Arc<Shared>, access: Access) -> Edge {
 
 pub(super) fn service() -> OpenApiService<Api, ()> {
     OpenApiService::new(Api, "execgo-runtime", env!("CARGO_PKG_VERSION")).description(DESCRIPTION)
+}
+
+/// The groups of operations in the document.
+#[derive(Tags)]
+pub(super) enum Tag {
+    /// Submit, watch and end tasks.
+    Tasks,
+    /// What tasks are given.
+    Blobs,
+    /// What this runtime is, can and holds.
+    Runtime,
+    /// For probers and monitors.
+    Health,
 }

@@ -7,9 +7,8 @@ pub(super) mod texts;
 use std::sync::LazyLock;
 
 use hyper::body::Bytes;
+use poem::Endpoint;
 use poem::endpoint::make_sync;
-use poem::http::{StatusCode, header};
-use poem::{Endpoint, Response};
 use serde_json::{Map, Value};
 
 use super::app;
@@ -67,10 +66,6 @@ impl Pages {
 
     pub(super) fn docs(&self) -> impl Endpoint + 'static + use<> {
         page(HTML, self.html.clone())
-    }
-
-    pub(super) fn index(&self) -> impl Endpoint + 'static + use<> {
-        make_sync(|_| Response::builder().status(StatusCode::FOUND).header(header::LOCATION, "/docs").finish())
     }
 }
 

@@ -54,6 +54,10 @@ pub(super) enum Fault {
     Unavailable(#[from] Unavailable),
     #[error("no task has the task_id {0:?}")]
     NoTask(String),
+    #[error("the request of the task {0:?} was not kept")]
+    NoRequest(String),
+    #[error("cannot read the request of a task")]
+    Request(#[source] std::io::Error),
     #[error("there is nothing at this path; /openapi.json lists the paths")]
     NoPath,
     #[error("the method {method} is not allowed at this path; allowed are {}", allow.join(", "))]
@@ -191,7 +195,7 @@ impl Fault {
                 let details = Some(json!({"task_id": task_id, "status": status}));
                 Verdict(StatusCode::CONFLICT, ErrorCode::Conflict, details)
             }
-            Self::NoTask(_) | Self::NoPath | Self::NoBlob(_) | Self::NoFile(_) => {
+            Self::NoTask(_) | Self::NoRequest(_) | Self::NoPath | Self::NoBlob(_) | Self::NoFile(_) => {
                 plain(StatusCode::NOT_FOUND, ErrorCode::NotFound)
             }
             Self::Method { allow, .. } => {
@@ -209,6 +213,7 @@ impl Fault {
             )
             | Self::Output(_)
             | Self::Blob(BlobError::Io(_))
+            | Self::Request(_)
             | Self::Panicked(_)
             | Self::Other(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         }

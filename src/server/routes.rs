@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use poem::web::Data;
+use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use poem_openapi::{OpenApi, Tags};
 
 use super::access::Caller;
+use super::app::Tag;
 use super::blobs::{Incoming, Kept};
 use super::body::{Json, OptionalJson};
 use super::delete::{self, Deleted};
@@ -22,7 +23,8 @@ use super::raw::{self, RawOutput};
 use super::stored::ByteRange;
 use super::stream::EventStream;
 use super::{
-    Shared, batch, blobs, drain, events, files, health, kill, kill_many, list, metrics, runtime, status, stream, submit,
+    Shared, batch, blobs, drain, events, files, health, kill, kill_many, list, metrics, request, runtime, status,
+    stream, submit,
 };
 use crate::api::batch::{SubmitBatchRequest, SubmitBatchResponse};
 use crate::api::drain::DrainRequest;
@@ -38,18 +40,6 @@ use crate::task::exit::OutputStream;
 type Ctx<'a> = Data<&'a Arc<Shared>>;
 type By<'a> = Data<&'a Caller>;
 type Answer<T> = Result<T, Fault>;
-
-#[derive(Tags)]
-enum Tag {
-    /// Submit, watch and end tasks.
-    Tasks,
-    /// What tasks are given.
-    Blobs,
-    /// What this runtime is, can and holds.
-    Runtime,
-    /// For probers and monitors.
-    Health,
-}
 
 pub(super) struct Api;
 
@@ -156,6 +146,26 @@ impl Api {
         wait_for: Query<WaitFor>,
     ) -> Answer<Json<TaskStatusResponse>> {
         Ok(Json(status::status(ctx.0, by.0, &task_id, wait_ms.0.0, wait_for.0).await?))
+    }
+
+    /// Request of a task
+    ///
+    /// As it was accepted, with its `task_id`. It may hold what the status does not tell, such as the environment; so a
+    /// token needs the role that submits.
+    #[oai(
+        path = "/api/v1/tasks/:task_id/request",
+        method = "get",
+        operation_id = "get_task_request",
+        tag = "Tag::Tasks"
+    )]
+    async fn get_task_request(
+        &self,
+        ctx: Ctx<'_>,
+        by: By<'_>,
+        /// The name of the task.
+        task_id: Path<String>,
+    ) -> Answer<Json<SubmitTaskRequest>> {
+        Ok(Json(request::request(ctx.0, by.0, &task_id).await?))
     }
 
     /// End a task

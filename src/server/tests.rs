@@ -11,6 +11,7 @@ mod feed;
 mod list;
 mod once;
 mod output;
+mod page;
 mod socket;
 mod stream;
 mod verbs;

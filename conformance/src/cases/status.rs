@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::resources::with_a_waiting_task;
-use crate::case::{Case, Context, Level, NotPassed, Outcome, sh};
+use crate::case::{Case, Context, Level, NotPassed, Outcome, sh, skipped, with};
 use crate::client::Exchange;
 
 use Level::{Must, Should};
@@ -31,6 +31,7 @@ pub const CASES: &[Case] = &[
     Case { id: "status.usage", section: "Status", level: Must, run: usage },
     Case { id: "status.reservation", section: "Status", level: Must, run: reservation },
     Case { id: "status.artifacts", section: "Status", level: Must, run: artifacts },
+    Case::beyond("status.request", "Status", request),
 ];
 
 /// Two clocks, rounded to milliseconds each.
@@ -344,4 +345,16 @@ fn artifacts(context: &Context) -> Outcome {
         status.expect(has_script || paths.get("script_path").is_none(), "only a script has a script_path")?;
     }
     Ok(())
+}
+
+fn request(context: &Context) -> Outcome {
+    let id = context.fresh_id();
+    let sent =
+        with(sh("exit 3"), json!({"task_id": id, "metadata": {"key": "value"}, "limits": {"wall_time_ms": 7000}}));
+    context.submit(&sent)?;
+    let told = context.client.get(&format!("/api/v1/tasks/{id}/request"))?;
+    if told.status == 404 {
+        return Err(skipped("the runtime does not tell requests"));
+    }
+    told.expect(told.body == sent, "the request is told as it was accepted")
 }

@@ -54,7 +54,7 @@ pub(super) fn of(operation_id: &str) -> &'static [Failure] {
         "submit_task" | "submit_batch" => {
             &[REFUSED, NO_TOKEN, FROM_TASK, CONFLICT, TOO_LARGE, NO_JSON, QUEUE_FULL, INTERNAL, UNAVAILABLE]
         }
-        "get_task" | "get_task_events" | "stream_task" => {
+        "get_task" | "get_task_request" | "get_task_events" | "stream_task" => {
             &[INVALID, NO_TOKEN, FROM_TASK, NO_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE]
         }
         "list_tasks" | "stream_events" => &[INVALID, NO_TOKEN, FROM_TASK, TOO_OFTEN, INTERNAL, UNAVAILABLE],

@@ -26,6 +26,7 @@ type Line = (&'static str, &'static str, Option<(Role, bool)>);
 /// Written down once more, so that a mistake there is none here.
 const NEEDS: &[Line] = &[
     ("GET", "/", None),
+    ("GET", "/assets/{name}", None),
     ("GET", "/docs", None),
     ("GET", "/openapi.json", None),
     ("GET", "/healthz", None),
@@ -36,6 +37,7 @@ const NEEDS: &[Line] = &[
     ("GET", "/api/v1/tasks", Some((Role::Read, false))),
     ("POST", "/api/v1/tasks/kill", Some((Role::Submit, false))),
     ("GET", "/api/v1/tasks/{task_id}", Some((Role::Read, false))),
+    ("GET", "/api/v1/tasks/{task_id}/request", Some((Role::Submit, false))),
     // Before they are killed.
     ("DELETE", "/api/v1/tasks/{task_id}", Some((Role::Submit, false))),
     ("POST", "/api/v1/tasks/{task_id}/kill", Some((Role::Submit, false))),
@@ -140,6 +142,7 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
     // Of nothing, which is what is uploaded here; the first upload of each tenant is a new one.
     let nothing = crate::task::blob::Digest::of(b"").to_string();
     let path = template.replace("{task_id}", &task_of(owner)).replace("{sha256}", &nothing).replace("{path}", "a");
+    let path = path.replace("{name}", "app.js");
     let body = match *template {
         "/api/v1/tasks/batch" => batch(&[json!({})]),
         "/api/v1/tasks" if *method == "POST" => command(json!({})),
@@ -154,7 +157,6 @@ async fn check(server: &Server, need: &Line, (role, tenant): (Role, Option<&str>
         Some((needed, _)) if role < *needed => 403,
         Some((_, true)) if tenant.is_some() => 403,
         _ if is_hidden => 404,
-        None if *template == "/" => 302,
         // It has ended by then, and left nothing.
         _ if template.ends_with("/files/{path}") => 404,
         // It has not ended.
@@ -180,7 +182,7 @@ async fn without_a_known_token_nothing_is_told() {
     for (method, template, need) in NEEDS {
         for attempt in attempts {
             let headers: Vec<_> = attempt.map(|value| ("authorization", value)).into_iter().collect();
-            let path = template.replace("{task_id}", &task_of(None));
+            let path = template.replace("{task_id}", &task_of(None)).replace("{name}", "app.js");
             let answer = server.send(method.parse().expect("a method"), &path, &headers, ()).await;
             if need.is_none() {
                 assert_ne!(answer.status, 401, "{method} {path}");

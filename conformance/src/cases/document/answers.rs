@@ -166,6 +166,7 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         all.push(("get_task_events", 200, get(format!("/api/v1/tasks/{id}/events"))));
         all.push(("get_task_files", 200, get(format!("/api/v1/tasks/{id}/files"))));
         all.push(("get_task_archive", 200, get(format!("/api/v1/tasks/{id}/files.tar.zst"))));
+        all.push(("get_task_request", 200, get(format!("/api/v1/tasks/{id}/request"))));
         all.extend(outputs(id));
         let stream = get(format!("/api/v1/tasks/{id}/stream"));
         all.push(("stream_task", 200, stream.clone()));
@@ -180,6 +181,8 @@ fn readings(context: &Context) -> Result<Vec<(&'static str, u16, Call)>, NotPass
         ("get_task", 404, get(format!("/api/v1/tasks/{stranger}"))),
         ("get_task_events", 400, get(format!("/api/v1/tasks/{id}/events?no_such_parameter=1"))),
         ("get_task_events", 404, get(format!("/api/v1/tasks/{stranger}/events"))),
+        ("get_task_request", 400, get(format!("/api/v1/tasks/{id}/request?no_such_parameter=1"))),
+        ("get_task_request", 404, get(format!("/api/v1/tasks/{stranger}/request"))),
         ("get_task_stdout", 404, get(format!("/api/v1/tasks/{stranger}/stdout"))),
         ("get_task_stderr", 404, get(format!("/api/v1/tasks/{stranger}/stderr"))),
         ("stream_task", 400, get(format!("/api/v1/tasks/{id}/stream")).header("last-event-id", "none")),

@@ -2,11 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::faults::mutation::{Mutation, has_ended, plus, remove, replace, status};
+use crate::faults::mutation::{Mutation, answer, has_ended, plus, remove, replace, status};
 
 const LONG_AGO: &str = "2001-01-01T00:00:00.000Z";
 
 pub const FAULTS: &[Mutation] = &[
+    answer("the request of a task is another", "status.request", |it, _| {
+        if it.path.ends_with("/request") {
+            it.json(|body| remove(body, "metadata"));
+        }
+    }),
     status("a task never ends", "status.exit-code", |it, _| {
         if has_ended(it) {
             it["status"] = json!("running");
