@@ -78,7 +78,7 @@ mod tests {
         let written = digest.to_string();
         assert_eq!(written, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(Digest::parse(&written), Some(digest));
-        for bad in ["", "ba78", &written.to_uppercase(), &format!("{written}0"), &written.replace('b', "+")] {
+        for bad in ["", "78", &written.to_uppercase(), &format!("{written}0"), &written.replace('b', "+")] {
             assert_eq!(Digest::parse(bad), None, "{bad}");
         }
     }

@@ -106,7 +106,7 @@ fn a_blob_serves_many_tasks_and_survives_the_server() {
     let mut server = Server::with_flags(&["--max-running-tasks", "1"]);
     assert_eq!(put(&server, ABC, b"abc"), 201);
     assert_eq!(put(&server, ABC, b"abc"), 200);
-    assert_eq!(put(&server, ABC, b"abd"), 400);
+    assert_eq!(put(&server, ABC, b"xyz"), 400);
     let running = server.submit_sh("sleep 600");
     server.until_running(&running);
     let mut request = with_stdin("cat; cat file", json!({"text": "given "}));
