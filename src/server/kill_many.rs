@@ -13,6 +13,7 @@ use crate::api::kill_many::{KillTasksRequest, KilledTasks, LiveStatus};
 use crate::api::submit::ExecutionKind;
 use crate::dispatcher::{Dispatcher, Kill, KillError};
 use crate::store::{Filter, Kind, Order, Readers};
+use crate::task::validate::keyed;
 use crate::task::{InvalidField, KillOrder, Status, Task};
 
 /// How many tasks are read, and asked for, at a time.
@@ -38,6 +39,9 @@ fn wanted(request: KillTasksRequest) -> Result<Wanted, InvalidField> {
         if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
             return Err(InvalidField::new(name, "must not be blank"));
         }
+        if text.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(InvalidField::new(name, "must not hold a NUL character"));
+        }
     }
     let statuses = match status {
         None => vec![Status::Accepted, Status::Running],
@@ -48,7 +52,7 @@ fn wanted(request: KillTasksRequest) -> Result<Wanted, InvalidField> {
         ExecutionKind::Command => Kind::Command,
         ExecutionKind::Script => Kind::Script,
     });
-    let labels = labels.unwrap_or_default();
+    let labels = keyed("labels", labels.unwrap_or_default())?;
     let is_empty = status.is_none()
         && [&tenant, &owner, &q].iter().all(|text| text.is_none())
         && labels.is_empty()

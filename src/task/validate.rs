@@ -275,7 +275,10 @@ fn env_map(env: Option<BTreeMap<String, String>>) -> Checked<BTreeMap<String, St
 }
 
 /// Keys non-empty, without `=`; neither keys nor values hold NUL.
-fn keyed(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
+///
+/// # Errors
+/// Names the first key that is wrong, below `path`.
+pub fn keyed(path: &str, map: BTreeMap<String, String>) -> Checked<BTreeMap<String, String>> {
     for key in map.keys() {
         if key.is_empty() || key.contains('=') {
             return Err(InvalidField::new(member(path, key), "must have a key that is not empty and holds no `=`"));
